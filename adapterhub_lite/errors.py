@@ -1,0 +1,111 @@
+"""Every error that a user can cause, in one place.
+
+An error carries the facts (attributes) and one sentence made from them; the command line adds
+`error:` and `hint:`.  Nothing else in the package may reach a user as a traceback.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class AhlError(Exception):
+    """Base of all errors.
+
+    Args:
+        message: what was sought and what was found, lower case, no full stop.
+        hint: what to do next, best as a command that can be run.
+        facts: the values the sentence was made from, kept for programs (`--json`).
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, hint: str | None = None, **facts: object) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.facts = facts
+
+    def __str__(self) -> str:
+        return self.message if self.hint is None else f"{self.message}\nhint: {self.hint}"
+
+
+class UsageError(AhlError):
+    """The call itself is wrong: an option, a setting, a combination that cannot be."""
+
+    exit_code = 2
+
+
+class LanguageTagError(UsageError):
+    """Not a language tag (BCP 47) that is registered."""
+
+
+class RefError(AhlError):
+    """A name, alias or digest that the registry does not know, or that fits several adapters."""
+
+
+class HomeError(AhlError):
+    """A home that is missing, read-only, full or otherwise unusable."""
+
+
+class RegistryError(AhlError):
+    """A database that cannot be opened: newer format, damaged, no rights, locked."""
+
+
+class ManifestError(AhlError):
+    """An `adapter.json` that is missing, not JSON, or says something impossible."""
+
+
+class WeightsError(AhlError):
+    """Weights that do not fit: truncated, missing, extra, misshapen, NaN, wrong digest."""
+
+
+class BaseMismatchError(AhlError):
+    """An adapter meets a base model other than the one it was trained on."""
+
+
+class MethodError(AhlError):
+    """A method that no plugin provides, or a config that it does not accept."""
+
+
+class TaskTypeError(AhlError):
+    """A task type (kind of head) that no plugin provides."""
+
+
+class PluginError(AhlError):
+    """A plugin that cannot be loaded, clashes with another or breaks the hook contract."""
+
+
+class CompositionError(UsageError):
+    """Adapters that cannot be combined in this way, or text that is no composition."""
+
+
+class AttachError(AhlError):
+    """A composition that this model cannot carry."""
+
+
+class DataError(AhlError):
+    """A bad line in a user's file; the message starts with file and line."""
+
+
+class TrainingError(AhlError):
+    """Training that cannot start, resume or finish."""
+
+
+class NoResolutionError(AhlError):
+    """Nothing in the registry answers the request; `resolution` says why."""
+
+    exit_code = 3
+
+
+def near(name: str, known: Iterable[str]) -> str:
+    """`, did you mean ...?` for names close to `name`, else what there is (at most eight)."""
+    names = sorted(set(known))
+    close = get_close_matches(name, names, n=3)
+    if close:
+        return "did you mean " + " or ".join(f"`{c}`" for c in close) + "?"
+    if not names:
+        return "there is none yet"
+    shown = ", ".join(f"`{n}`" for n in names[:8])
+    return f"known: {shown}" + (f" and {len(names) - 8} more" if len(names) > 8 else "")

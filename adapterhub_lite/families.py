@@ -1,0 +1,130 @@
+"""Anatomy: where the parts that methods touch are, in each model family.
+
+A family is one row; a plugin adds rows through `ahl_families`.  Paths of `parts`, `blocks` and
+`attention` start at one layer, `layers`, `embeddings` and `rotary` at the trunk (the model without
+head), `output` at the model with its language-modelling head.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+LINEAR_PARTS = (
+    "query",
+    "key",
+    "value",
+    "attention_out",
+    "ffn_gate",
+    "ffn_up",
+    "ffn_down",
+)
+BLOCK_PARTS = ("attention_block", "ffn_block")
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A sub-layer with its residual connection.
+
+    Args:
+        sublayer: module whose output is the sub-layer's, before the residual is added.
+        residual: module whose input (positional argument number) is the residual stream.
+        norm: layer norm over the sum; `None` where the family norms before the sub-layer.
+    """
+
+    sublayer: str
+    residual: tuple[str, int]
+    norm: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """One row of the anatomy table, for the `model_type`s of transformers' configs."""
+
+    model_types: tuple[str, ...]
+    layers: str
+    parts: Mapping[str, str]
+    blocks: Mapping[str, Block]
+    attention: str
+    embeddings: str
+    output: str
+    rotary: str | None = None
+
+
+_BERT_PARTS = {
+    "query": "attention.self.query",
+    "key": "attention.self.key",
+    "value": "attention.self.value",
+    "attention_out": "attention.output.dense",
+    "ffn_up": "intermediate.dense",
+    "ffn_down": "output.dense",
+}
+_BERT_BLOCKS = {
+    "attention_block": Block(
+        "attention.output.dropout", ("attention.output", 1), "attention.output.LayerNorm"
+    ),
+    "ffn_block": Block("output.dropout", ("output", 1), "output.LayerNorm"),
+}
+_DECODER_PARTS = {
+    "query": "self_attn.q_proj",
+    "key": "self_attn.k_proj",
+    "value": "self_attn.v_proj",
+    "attention_out": "self_attn.o_proj",
+    "ffn_gate": "mlp.gate_proj",
+    "ffn_up": "mlp.up_proj",
+    "ffn_down": "mlp.down_proj",
+}
+_DECODER_BLOCKS = {
+    "attention_block": Block("self_attn.o_proj", ("input_layernorm", 0), None),
+    "ffn_block": Block("mlp", ("post_attention_layernorm", 0), None),
+}
+
+BUILT_IN: tuple[Family, ...] = (
+    Family(
+        model_types=("bert",),
+        layers="encoder.layer",
+        parts=_BERT_PARTS,
+        blocks=_BERT_BLOCKS,
+        attention="attention.self",
+        embeddings="embeddings",
+        output="cls.predictions.decoder",
+    ),
+    Family(
+        model_types=("roberta", "xlm-roberta"),
+        layers="encoder.layer",
+        parts=_BERT_PARTS,
+        blocks=_BERT_BLOCKS,
+        attention="attention.self",
+        embeddings="embeddings",
+        output="lm_head.decoder",
+    ),
+    Family(
+        model_types=("distilbert",),
+        layers="transformer.layer",
+        parts={
+            "query": "attention.q_lin",
+            "key": "attention.k_lin",
+            "value": "attention.v_lin",
+            "attention_out": "attention.out_lin",
+            "ffn_up": "ffn.lin1",
+            "ffn_down": "ffn.lin2",
+        },
+        blocks={
+            "attention_block": Block("attention.out_lin", ("attention", 0), "sa_layer_norm"),
+            "ffn_block": Block("ffn", ("ffn", 0), "output_layer_norm"),
+        },
+        attention="attention",
+        embeddings="embeddings",
+        output="vocab_projector",
+    ),
+    Family(
+        model_types=("llama", "mistral", "qwen2"),
+        layers="layers",
+        parts=_DECODER_PARTS,
+        blocks=_DECODER_BLOCKS,
+        attention="self_attn",
+        embeddings="embed_tokens",
+        output="lm_head",
+        rotary="rotary_emb",
+    ),
+)

@@ -1,0 +1,180 @@
+"""What a method is: which parts it touches, its weights at one site, what they do there.
+
+The host (`model/attach.py`) makes the parameters, places them, saves them and freezes the rest.
+At every site it keeps the adapters of a composition in order, bottom first, and calls adjacent
+adapters of one run together:
+
+    state = first.begin(flow)             once
+    state = method.step(..., state)       once per adapter, bottom first
+    y     = last.end(flow, state)         once
+
+That is what lets a language and a task bottleneck share one residual and one layer norm (MAD-X).
+A method that only rescales or shifts a part's output overrides `transform` and nothing else.
+
+This module must stay free of torch at import: the resolver asks methods what may be combined.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+from adapterhub_lite.errors import MethodError
+from adapterhub_lite.methods.config import MethodConfig
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["Flow", "Memory", "Method", "MethodConfig", "ModelShape", "Site", "SiteMethod", "Weights"]
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A part in one model: its name, its layer (0-based; `None` outside the layers), its widths."""
+
+    part: str
+    layer: int | None
+    in_width: int
+    width: int
+
+    @property
+    def key(self) -> str:
+        """The site's name in weight files: `ffn_block.3`, `embeddings`."""
+        return self.part if self.layer is None else f"{self.part}.{self.layer}"
+
+
+class ModelShape(Protocol):
+    """What a method may ask of a model: how many layers, and where a part is."""
+
+    hidden_size: int
+    layers: int
+    kv_width: int
+
+    def site(self, part: str, layer: int | None = None) -> Site | None:
+        """Return the site, or `None` where this model has no such part."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """What passes through a site in one forward pass, for the rows that an adapter serves.
+
+    `x` is the part's input and `y` what the method replaces: the output of a linear part, of the
+    embeddings, or of a block's sub-layer before the residual is added.  At a block, `x` is the
+    residual stream and `normed` is the block's own result, layer norm of `y + x` (in pre-norm
+    families just `y + x`).  Shapes are (rows, tokens, width).
+    """
+
+    x: Tensor
+    y: Tensor
+    normed: Tensor | None = None
+    training: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Key and value vectors that attention sees before the text's own, each (length, kv width).
+
+    With `gate` (one value a head) they are attended to by themselves and added, scaled by
+    tanh(gate); without, they share one softmax with the text.
+    """
+
+    keys: Tensor
+    values: Tensor
+    gate: Tensor | None = None
+
+
+Weights = Mapping[str, "Tensor"]
+
+
+class Method(ABC):
+    """A PEFT method.  See the module's docstring for when what is called."""
+
+    name: ClassVar[str]
+    Config: ClassVar[type[MethodConfig]]
+    run: ClassVar[str] = ""
+    """Adapters of methods with equal `run` that meet at a site share one begin and end."""
+
+    def parts(self, config: Any) -> tuple[str, ...]:
+        """Return the parts that are touched in every layer; by default `config.parts`."""
+        return tuple(config.parts)
+
+    def sites(self, shape: ModelShape, config: Any, leave_out: Sequence[int]) -> list[Site]:
+        """Return the sites in a model, layer by layer.
+
+        Raises:
+            MethodError: the model's family has no such part.
+        """
+        sites = []
+        for layer in range(shape.layers):
+            if layer in leave_out:
+                continue
+            for part in self.parts(config):
+                site = shape.site(part, layer)
+                if site is None:
+                    raise MethodError(f"method `{self.name}` needs part `{part}`, which this model lacks")
+                sites.append(site)
+        return sites
+
+    def init(self, site: Site, config: Any) -> dict[str, Tensor]:
+        """Return fresh weights for one site (float32), drawn from torch's default generator."""
+        return {}
+
+    def init_shared(self, shape: ModelShape, config: Any) -> dict[str, Tensor]:
+        """Return fresh weights that all sites of an adapter share; `step` gets them merged in."""
+        return {}
+
+    def begin(self, site: Site, config: Any, flow: Flow) -> Tensor:
+        """Open a run: return the state that the first adapter reads."""
+        return flow.y
+
+    @abstractmethod
+    def step(self, site: Site, config: Any, weights: Weights, flow: Flow, state: Tensor) -> Tensor:
+        """Apply one adapter: return the state that the next one reads.  Never write in place."""
+
+    def end(self, site: Site, config: Any, flow: Flow, state: Tensor) -> Tensor:
+        """Close a run: return what replaces `flow.y`."""
+        return state
+
+    def memory(self, site: Site, config: Any, weights: Weights) -> Memory | None:
+        """Return the vectors to prepend at the part `attention`, for methods that touch it."""
+        return None
+
+    def delta(self, site: Site, config: Any, weights: Weights) -> Tensor | None:
+        """Return the change of a linear part's weight (out, in) that equals `step`, if there is one."""
+        return None
+
+    def follows(self, config: Any, below: Method, below_config: Any) -> str | None:
+        """Return why an adapter of this method cannot stand on one of `below`, or `None`."""
+        return None
+
+    def average(
+        self, config: Any, members: Sequence[Mapping[str, Tensor]], coefficients: Sequence[float]
+    ) -> tuple[Any, dict[str, Tensor]]:
+        """Return config and weights of the weighted mean of adapters with this config.
+
+        `members` map full keys (`ffn_block.3.down`) to tensors.  The default is the mean of every
+        tensor, which is right where the output is what is averaged only approximately; a method
+        with an exact form overrides it.
+        """
+        mean = {}
+        for key, first in members[0].items():
+            total = first * coefficients[0]
+            for coefficient, member in zip(coefficients[1:], members[1:], strict=True):
+                total = total + member[key] * coefficient
+            mean[key] = total
+        return config, mean
+
+
+class SiteMethod(Method):
+    """A method that changes a part's output and shares nothing with its neighbours."""
+
+    @abstractmethod
+    def transform(self, site: Site, config: Any, weights: Weights, x: Tensor, y: Tensor) -> Tensor:
+        """Return the new output of the part from its input and output.  Never write in place."""
+
+    def step(self, site: Site, config: Any, weights: Weights, flow: Flow, state: Tensor) -> Tensor:
+        """Apply `transform` to what the adapter below left."""
+        return self.transform(site, config, weights, flow.x, state)

@@ -1,0 +1,132 @@
+"""Configs of methods: frozen dataclasses that are strict about what they are made from.
+
+A config survives JSON, refuses unknown keys and wrong types by name, and lists its own fields for
+`ahl methods` and for `--set name=value`.
+"""
+
+from __future__ import annotations
+
+import json
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from typing import Any, Self
+
+from adapterhub_lite.errors import MethodError, near
+
+
+def option(default: Any, help: str) -> Any:
+    """Return a dataclass field with a default and the one-line help that `ahl methods` shows."""
+    return field(default=default, metadata={"help": help})
+
+
+@dataclass(frozen=True, slots=True)
+class FieldInfo:
+    """One field of a config, for tables."""
+
+    name: str
+    type: str
+    default: Any
+    help: str
+
+
+@dataclass(frozen=True)
+class MethodConfig:
+    """Base of all configs.  Subclasses are frozen dataclasses whose fields all have defaults."""
+
+    def __post_init__(self) -> None:
+        self.check()
+
+    def check(self) -> None:
+        """Raise `MethodError` for values that make no sense; override to add checks."""
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Return the config as JSON values, every field written out."""
+        return {f.name: _plain(getattr(self, f.name)) for f in fields(self)}
+
+    @classmethod
+    def from_mapping(cls, values: Mapping[str, Any]) -> Self:
+        """Return the config that JSON values spell.
+
+        Raises:
+            MethodError: an unknown key, a wrong type, or a value that makes no sense.
+        """
+        hints = typing.get_type_hints(cls)
+        known = {f.name for f in fields(cls)}
+        for key in values:
+            if key not in known:
+                raise MethodError(f"`{cls.__name__}` has no field `{key}`", hint=near(key, known))
+        return cls(**{key: _typed(cls, key, value, hints[key]) for key, value in values.items()})
+
+    @classmethod
+    def from_settings(cls, settings: Iterable[str]) -> Self:
+        """Return the config from `name=value` texts, as `--set` takes them."""
+        values: dict[str, Any] = {}
+        for setting in settings:
+            key, equals, text = setting.partition("=")
+            if not equals:
+                raise MethodError(f"expected `name=value`, found `{setting}`")
+            values[key.strip()] = _from_text(text.strip())
+        return cls.from_mapping(values)
+
+    @classmethod
+    def describe(cls) -> list[FieldInfo]:
+        """Return the fields with type, default and help."""
+        hints = typing.get_type_hints(cls)
+        return [
+            FieldInfo(
+                name=f.name,
+                type=_type_name(hints[f.name]),
+                default=None if f.default is MISSING else _plain(f.default),
+                help=f.metadata.get("help", ""),
+            )
+            for f in fields(cls)
+        ]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return value
+
+
+def _from_text(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text.split(",") if "," in text else text
+
+
+def _type_name(hint: Any) -> str:
+    return hint.__name__ if isinstance(hint, type) and not typing.get_args(hint) else str(hint)
+
+
+def _typed(cls: type, key: str, value: Any, hint: Any) -> Any:
+    accepted, result = _convert(value, hint)
+    if not accepted:
+        raise MethodError(
+            f"`{cls.__name__}.{key}` must be {_type_name(hint)}, found {json.dumps(value, default=str)}"
+        )
+    return result
+
+
+def _convert(value: Any, hint: Any) -> tuple[bool, Any]:
+    """Return whether `value` fits the annotation, and it in the annotation's own form."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        results = (_convert(value, argument) for argument in arguments)
+        return next((r for r in results if r[0]), (False, None))
+    if origin is typing.Literal:
+        return value in arguments, value
+    if origin is tuple:
+        items = [value] if isinstance(value, (str, int)) else value
+        if not isinstance(items, (list, tuple)):
+            return False, None
+        results_list = [_convert(item, arguments[0]) for item in items]
+        return all(ok for ok, _ in results_list), tuple(item for _, item in results_list)
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return True, float(value)
+    if isinstance(value, bool) and hint is not bool:
+        return False, None
+    return isinstance(value, hint), value
