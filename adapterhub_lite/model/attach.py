@@ -1,0 +1,296 @@
+"""Attach compositions to a base model, switch between them, and take them off without a trace."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+import torch
+from torch import Tensor, nn
+
+from adapterhub_lite.adapter import HeadSpec
+from adapterhub_lite.composition import Composition, parse
+from adapterhub_lite.errors import AttachError, CompositionError, near
+from adapterhub_lite.model.anatomy import Anatomy
+from adapterhub_lite.model.attention import view_attention
+from adapterhub_lite.model.base import Base
+from adapterhub_lite.model.compile import NOTHING, Compiled, compile_composition
+from adapterhub_lite.model.loaded import LoadedAdapter, load_adapter
+from adapterhub_lite.model.rows import Plan, plan_rows
+from adapterhub_lite.model.sites import hook_rotary, hook_site
+from adapterhub_lite.plugins import Plugins, load as load_plugins
+
+if TYPE_CHECKING:
+    from adapterhub_lite.home import Home
+
+DEFAULT = "default"
+"""The name of the composition when only one is attached."""
+
+_attached: weakref.WeakKeyDictionary[nn.Module, list[Attachment]] = weakref.WeakKeyDictionary()
+
+Compositions = Composition | str | Mapping[str, Composition | str | None] | None
+
+
+def attach(
+    base: Base,
+    composition: Compositions,
+    *,
+    home: Home | None = None,
+    adapters: Mapping[str, LoadedAdapter] | None = None,
+    trainable: Collection[str] = (),
+    merge: bool = False,
+) -> Attachment:
+    """Attach one composition, or several by name, to a base model.
+
+    Args:
+        base: from `load_base`.
+        composition: a composition or its text; or a mapping from names to them, for `use` and
+            `rows`; `None` is the base without adapter.
+        home: where refs are looked up; the nearest home when left out.
+        adapters: adapters already in memory, by ref; looked at before the home.
+        trainable: refs whose weights become parameters with gradients.
+        merge: fold the composition into the base's weights, for methods that can (LoRA).
+
+    Returns:
+        The attachment, also a context manager that detaches at its end.
+
+    Raises:
+        RefError, BaseMismatchError, MethodError, WeightsError: an adapter does not fit.
+        CompositionError, AttachError: the adapters do not fit together, or not to this model.
+    """
+    plugins = home.plugins() if home else load_plugins()
+    named = composition if isinstance(composition, Mapping) else {DEFAULT: composition}
+    source = _Source(base, plugins, home, dict(adapters or {}), frozenset(trainable))
+    compiled = {
+        name: compile_composition(parse(c) if isinstance(c, str) else c, source, source.anatomy)
+        if c is not None
+        else NOTHING
+        for name, c in named.items()
+    }
+    unused = sorted(set(trainable) - source.loaded.keys())
+    if unused:
+        raise CompositionError(f"trainable `{unused[0]}` is not in the composition")
+    return Attachment(base, source.anatomy, compiled, merge=merge)
+
+
+class _Source:
+    """Where refs come from: memory first, then the home.  Each is loaded once."""
+
+    def __init__(
+        self,
+        base: Base,
+        plugins: Plugins,
+        home: Home | None,
+        memory: dict[str, LoadedAdapter],
+        trainable: frozenset[str],
+    ) -> None:
+        self.base = base
+        self.anatomy = Anatomy(base.model, plugins.families)
+        self._plugins = plugins
+        self._home = home
+        self._memory = memory
+        self._trainable = trainable
+        self.loaded: dict[str, LoadedAdapter] = {}
+
+    def __call__(self, ref: str) -> LoadedAdapter:
+        if ref not in self.loaded:
+            adapter = self._memory[ref] if ref in self._memory else self._read(ref)
+            parameter = next(self.base.model.parameters())
+            adapter.to(parameter.dtype, parameter.device)
+            wrap = nn.Parameter if ref in self._trainable else Tensor.detach
+            adapter.weights = {key: wrap(tensor) for key, tensor in adapter.weights.items()}
+            self.loaded[ref] = adapter
+        return self.loaded[ref]
+
+    def _read(self, ref: str) -> LoadedAdapter:
+        if self._home is None:
+            from adapterhub_lite.home import Home
+
+            self._home = Home.find()
+        return load_adapter(
+            ref,
+            anatomy=self.anatomy,
+            identity=self.base.identity,
+            home=self._home,
+            plugins=self._plugins,
+        )
+
+
+class Attachment:
+    """Compositions at work on a base model.  Use as a context manager, or call `detach`."""
+
+    def __init__(
+        self, base: Base, anatomy: Anatomy, compiled: Mapping[str, Compiled], *, merge: bool
+    ) -> None:
+        self.base = base
+        self.compositions = dict(compiled)
+        self._anatomy = anatomy
+        self._plans: dict[tuple[str | None, ...], Plan] = {}
+        self._undo: list[Callable[[], None]] = []
+        self._suspended = False
+        self._merged = merge
+        self._plan: Plan | None = None
+        self._below = _attached.setdefault(base.model, [])
+        if self._below and (merge or self._below[-1]._merged):
+            raise AttachError(
+                "a merged composition must be alone on its model", hint="detach the other first"
+            )
+        try:
+            self._start(merge)
+        except BaseException:
+            self._take_off()
+            raise
+        for other in self._below:
+            other._suspended = True
+        self._below.append(self)
+
+    def _start(self, merge: bool) -> None:
+        if merge:
+            self._merge()
+            return
+        sites = {k: site for c in self.compositions.values() for k, site in c.sites.items()}
+        for site in sorted(sites.values(), key=lambda s: s.part.endswith("_block")):
+            if site.part == "attention":
+                module = self._anatomy.module(site.part, site.layer)
+                assert module is not None
+                self._undo.append(view_attention(module, site, self._current))
+            else:
+                for handle in hook_site(self._anatomy, site, self._current):
+                    self._undo.append(handle.remove)
+        rotary = self._anatomy.rotary()
+        if rotary is not None and any(c.memory_length for c in self.compositions.values()):
+            self._undo.append(hook_rotary(rotary, self._current).remove)
+        if len(self.compositions) == 1:
+            self.use(next(iter(self.compositions)))
+
+    def _current(self) -> Plan | None:
+        return None if self._suspended else self._plan
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the attached compositions, as `use` and `rows` take them."""
+        return tuple(self.compositions)
+
+    def _named(self, name: str | None) -> Compiled:
+        if name is None:
+            return NOTHING
+        if name not in self.compositions:
+            raise CompositionError(
+                f"no composition `{name}` is attached", hint=near(name, self.compositions)
+            )
+        return self.compositions[name]
+
+    def use(self, name: str | None) -> None:
+        """Use one composition for whole batches from now on; `None` is the base as it is."""
+        if self._merged:
+            raise AttachError("a merged composition cannot be switched", hint="attach without merge")
+        compiled = self._named(name)
+        self._plan = None if compiled is NOTHING else Plan(whole=compiled)
+
+    @contextmanager
+    def rows(self, names: Sequence[str | None]) -> Iterator[None]:
+        """Within, every forward pass has these compositions, one a row of the batch.
+
+        Raises:
+            CompositionError: an unknown name, before anything is computed.
+            AttachError: (in the forward pass) a batch of another size.
+        """
+        if self._merged:
+            raise AttachError("a merged composition has no rows", hint="attach without merge")
+        key = tuple(names)
+        if key not in self._plans:
+            if not key:
+                raise CompositionError("`rows` needs one name a row, found none")
+            self._plans[key] = plan_rows([self._named(name) for name in names])
+        before, self._plan = self._plan, self._plans[key]
+        try:
+            yield
+        finally:
+            self._plan = before
+
+    def head(self, name: str = DEFAULT) -> tuple[HeadSpec, dict[str, Tensor]] | None:
+        """Return the topmost head of a composition with its weights, if it has one."""
+        return self._named(name).head
+
+    def adapter(self, ref: str) -> LoadedAdapter:
+        """Return an adapter of these compositions by its ref or name."""
+        for compiled in self.compositions.values():
+            for adapter in compiled.adapters:
+                if ref in (adapter.ref, adapter.ref.partition("@")[0]):
+                    return adapter
+        known = [a.ref for c in self.compositions.values() for a in c.adapters]
+        raise CompositionError(f"no adapter `{ref}` is attached", hint=near(ref, known))
+
+    def parameters_of(self, ref: str) -> dict[str, nn.Parameter]:
+        """Return the trainable weights of an adapter, head included, by their full keys."""
+        weights = self.adapter(ref).weights
+        return {key: value for key, value in weights.items() if isinstance(value, nn.Parameter)}
+
+    def state_of(self, ref: str) -> dict[str, Tensor]:
+        """Return a copy of an adapter's weights, head included, by their full keys."""
+        return {k: v.detach().clone() for k, v in self.adapter(ref).weights.items()}
+
+    def _merge(self) -> None:
+        if len(self.compositions) != 1:
+            raise AttachError("only one composition can be merged at a time")
+        (compiled,) = self.compositions.values()
+        with torch.no_grad():
+            for key, runs in compiled.runs.items():
+                site = compiled.sites[key]
+                changes = []
+                for step in (s for run in runs for s in run.steps):
+                    adapter = step.adapter
+                    change = adapter.method.delta(site, adapter.config, step.weights)
+                    if change is None:
+                        raise AttachError(
+                            f"`{adapter.ref}` ({adapter.method.name}) cannot be merged",
+                            hint="attach it without `merge=True`",
+                        )
+                    changes.append(change)
+                weight = self._anatomy.linear(site.part, site.layer).weight
+                self._undo.append(_restorer(weight))
+                for change in changes:
+                    weight += change
+
+    def detach(self) -> None:
+        """Take everything off; the base is as it was, bit for bit.
+
+        Raises:
+            AttachError: something attached later is still on.
+        """
+        if self not in self._below:
+            return
+        if self._below[-1] is not self:
+            raise AttachError("something attached later is still on; detach that first")
+        self._below.pop()
+        if self._below:
+            self._below[-1]._suspended = False
+        self._take_off()
+
+    def _take_off(self) -> None:
+        while self._undo:
+            self._undo.pop()()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.detach()
+
+
+def _restorer(weight: nn.Parameter) -> Callable[[], None]:
+    kept = weight.detach().clone()
+
+    def restore() -> None:
+        with torch.no_grad():
+            weight.copy_(kept)
+
+    return restore

@@ -1,0 +1,182 @@
+"""Forward hooks: the one place where adapters meet the base model's computation.
+
+A hook asks the attachment for the current plan, runs what the plan has for its site, and returns
+the new output.  Modules, parameter names and the state dict of the base stay as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from adapterhub_lite.families import BLOCK_PARTS
+from adapterhub_lite.methods.base import Flow, Site
+from adapterhub_lite.model.anatomy import Anatomy
+from adapterhub_lite.model.compile import Compiled
+from adapterhub_lite.model.rows import Plan, arrange, by_rows
+
+Planner = Callable[[], Plan | None]
+Norm = Callable[[Tensor], Tensor]
+
+
+def hook_site(anatomy: Anatomy, site: Site, planner: Planner) -> list[RemovableHandle]:
+    """Register the hooks of one site (all but the part `attention`)."""
+    if site.part in BLOCK_PARTS:
+        return _hook_block(anatomy, site, planner)
+    module = anatomy.module(site.part, site.layer)
+    assert module is not None
+    if site.part == "output":
+
+        def before(_: nn.Module, inputs: tuple[Any, ...]) -> Any:
+            new = run_site(planner(), site.key, inputs[0], inputs[0], None, module.training)
+            return None if new is None else (new, *inputs[1:])
+
+        return [module.register_forward_pre_hook(before)]
+
+    def after(_: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Tensor | None:
+        x = inputs[0] if inputs and inputs[0] is not None else output
+        if site.part == "embeddings":
+            x = output
+        return run_site(planner(), site.key, x, output, None, module.training)
+
+    return [module.register_forward_hook(after)]
+
+
+def run_site(
+    plan: Plan | None, key: str, x: Tensor, y: Tensor, norm: Norm | None, training: bool
+) -> Tensor | None:
+    """Return what replaces `y` at a site, or `None` where nothing is to be done.
+
+    `norm` gives a block's result from its sub-layer's output (same rows), for runs that read it.
+    """
+    if plan is None:
+        return None
+    if plan.whole is not None:
+        return _apply(plan.whole, key, x, y, norm(y) if norm else None, norm, training)
+    if all(key not in group.compiled.runs for group in plan.groups):
+        return None
+    x_rows, y_rows = arrange(plan, x), arrange(plan, y)
+    normed = arrange(plan, norm(y)) if norm else None
+
+    def compute(compiled: Compiled, rows: slice) -> Tensor:
+        part = normed[rows] if normed is not None else None
+        result = _apply(compiled, key, x_rows[rows], y_rows[rows], part, None, training)
+        assert result is not None
+        return result
+
+    return by_rows(plan, key, compute, lambda rows: y_rows[rows], y.shape[0])
+
+
+def _apply(
+    compiled: Compiled,
+    key: str,
+    x: Tensor,
+    y: Tensor,
+    normed: Tensor | None,
+    norm: Norm | None,
+    training: bool,
+) -> Tensor | None:
+    runs = compiled.runs.get(key)
+    if not runs:
+        return None
+    y = runs[0](Flow(x, y, normed, training))
+    for run in runs[1:]:
+        y = run(Flow(x, y, norm(y) if norm else None, training))
+    return y
+
+
+def _hook_block(anatomy: Anatomy, site: Site, planner: Planner) -> list[RemovableHandle]:
+    """Hook a block: note the residual stream, then replace the sub-layer's output.
+
+    Where the family norms after the sum, the new output is added and normed here, by the block's
+    own layer norm; where it norms before, the family adds the residual itself.
+    """
+    assert site.layer is not None
+    block = anatomy.block(site.part)
+    path, number = block.residual
+    entry = anatomy.within(site.layer, path)
+    sublayer = anatomy.within(site.layer, block.sublayer)
+    assert entry is not None and sublayer is not None
+    noted: dict[str, Tensor] = {}
+
+    def note_residual(_: nn.Module, inputs: tuple[Any, ...]) -> None:
+        if planner() is not None:
+            noted["x"] = inputs[number]
+
+    handles = [entry.register_forward_pre_hook(note_residual)]
+    if block.norm is None:
+
+        def replace(module: nn.Module, _: Any, output: Tensor) -> Tensor | None:
+            plan = planner()
+            if plan is None:
+                return None
+            x = noted.pop("x")
+            return run_site(plan, site.key, x, output, lambda y: y + x, module.training)
+
+        return [*handles, sublayer.register_forward_hook(replace)]
+
+    norm = anatomy.within(site.layer, block.norm)
+    assert norm is not None
+
+    def note_output(_: nn.Module, __: Any, output: Tensor) -> None:
+        if planner() is not None:
+            noted["y"] = output
+
+    def norm_again(module: nn.Module, _: Any, output: Tensor) -> Tensor | None:
+        plan = planner()
+        if plan is None:
+            return None
+        x, y = noted.pop("x"), noted.pop("y")
+        new = run_site(plan, site.key, x, y, _first(output, module, x), module.training)
+        return None if new is None else module.forward(new + x)
+
+    return [
+        *handles,
+        sublayer.register_forward_hook(note_output),
+        norm.register_forward_hook(norm_again),
+    ]
+
+
+def _first(known: Tensor, module: nn.Module, x: Tensor) -> Norm:
+    """Return the block's norm as a function; its first value is already computed."""
+    fresh = [known]
+
+    def norm(y: Tensor) -> Tensor:
+        if fresh:
+            return fresh.pop()
+        result: Tensor = module.forward(y + x)
+        return result
+
+    return norm
+
+
+def hook_rotary(module: nn.Module, planner: Planner) -> RemovableHandle:
+    """Shift positions by the vectors that stand before the text, as a cache of that length does."""
+
+    def before(_: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]) -> Any:
+        plan = planner()
+        if plan is None:
+            return None
+        positions = named["position_ids"] if "position_ids" in named else inputs[1]
+        shift: int | Tensor
+        if plan.whole is not None:
+            shift = plan.whole.memory_length
+        else:
+            lengths = torch.cat(
+                [
+                    torch.full((g.stop - g.start,), g.compiled.memory_length)
+                    for g in plan.groups
+                ]
+            )
+            ordered = lengths if plan.back is None else lengths[plan.back]
+            shift = ordered.to(positions.device)[:, None]
+        moved = positions + shift
+        if "position_ids" in named:
+            return inputs, {**named, "position_ids": moved}
+        return (inputs[0], moved, *inputs[2:]), named
+
+    return module.register_forward_pre_hook(before, with_kwargs=True)
