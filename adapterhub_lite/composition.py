@@ -21,7 +21,9 @@ from adapterhub_lite.errors import CompositionError
 
 _REF = r"[A-Za-z0-9][A-Za-z0-9._\-/]*(?:@[A-Za-z0-9._\-/]+)?"
 REF_PATTERN = re.compile(_REF)
-_TOKEN = re.compile(rf"\s*(?:(?P<number>\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)\s*\*|(?P<ref>{_REF})|(?P<mark>[(),]))")
+_TOKEN = re.compile(
+    rf"\s*(?:(?P<number>\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)\s*\*|(?P<ref>{_REF})|(?P<mark>[(),]))"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +195,9 @@ class _Parser:
         if all(weight is None for weight in weights):
             return Average(*parts)
         if any(weight is None for weight in weights):
-            raise CompositionError(f"give every member of the average a weight, or none: `{self.text}`")
+            raise CompositionError(
+                f"give every member of the average a weight, or none: `{self.text}`"
+            )
         return Average(*parts, weights=tuple(w for w in weights if w is not None))
 
     def items(self) -> list[tuple[float | None, Composition]]:

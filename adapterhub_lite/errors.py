@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from typing import Any
 
 
 class AhlError(Exception):
@@ -94,9 +95,14 @@ class TrainingError(AhlError):
 
 
 class NoResolutionError(AhlError):
-    """Nothing in the registry answers the request; `resolution` says why."""
+    """Nothing in the registry answers the request; `resolution` (a `Refusal`) says why."""
 
     exit_code = 3
+
+    @property
+    def resolution(self) -> Any:
+        """The refusal, with `explain()` and `to_json()` as an answer has them."""
+        return self.facts["resolution"]
 
 
 def near(name: str, known: Iterable[str]) -> str:

@@ -7,6 +7,7 @@ weights run under which, so nothing in it may be guessed.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import types
 import typing
@@ -22,6 +23,8 @@ from adapterhub_lite.errors import LanguageTagError, ManifestError, near
 
 FILE = "adapter.json"
 WEIGHTS = "weights.safetensors"
+
+_PLAIN = (str, int, float, bool)
 
 
 def to_json(manifest: Manifest) -> dict[str, Any]:
@@ -54,7 +57,7 @@ def from_json(values: object) -> Manifest:
 
 
 def digest(manifest: Manifest) -> Digest:
-    """Return the adapter's identity: the digest of its manifest, which holds its weights' digest."""
+    """Return the adapter's identity: its manifest's digest (which holds the weights' digest)."""
     return digests.of_json(to_json(manifest))
 
 
@@ -96,12 +99,11 @@ def _check_tags(uses: tuple[LanguageUse, ...]) -> None:
 
 
 def _to_json(value: Any) -> Any:
+    if value is None or type(value) in _PLAIN:
+        return value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {
-            f.name: _to_json(getattr(value, f.name))
-            for f in dataclasses.fields(value)
-            if not _is_default(f, getattr(value, f.name))
-        }
+        found = ((name, getattr(value, name), default) for name, default in _defaults(type(value)))
+        return {name: _to_json(item) for name, item, default in found if item != default}
     if isinstance(value, StrEnum):
         return value.value
     if isinstance(value, Mapping):
@@ -111,10 +113,21 @@ def _to_json(value: Any) -> Any:
     return value
 
 
-def _is_default(field: dataclasses.Field[Any], value: Any) -> bool:
+@functools.cache
+def _defaults(kind: type) -> tuple[tuple[str, Any], ...]:
+    """Return each field's name and default; a required one has a default that equals nothing."""
+    return tuple((f.name, _default(f)) for f in dataclasses.fields(kind))
+
+
+def _default(field: dataclasses.Field[Any]) -> Any:
     if field.default_factory is not dataclasses.MISSING:
-        return bool(value == field.default_factory())
-    return field.default is not dataclasses.MISSING and bool(value == field.default)
+        return field.default_factory()
+    return field.default
+
+
+@functools.cache
+def _hints(kind: type) -> dict[str, Any]:
+    return typing.get_type_hints(kind)
 
 
 def _from_json(value: Any, hint: Any, where: str) -> Any:
@@ -135,7 +148,9 @@ def _from_json(value: Any, hint: Any, where: str) -> Any:
     if origin is not None and issubclass(origin, Mapping):
         if not isinstance(value, dict):
             raise _wrong(where, "an object", value)
-        return {key: _from_json(item, arguments[1], f"{where}.{key}") for key, item in value.items()}
+        return {
+            key: _from_json(item, arguments[1], f"{where}.{key}") for key, item in value.items()
+        }
     return _scalar(value, hint, where)
 
 
@@ -150,7 +165,7 @@ def _object(value: Any, hint: type, where: str) -> Any:
         required = f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
         if required and name not in value:
             raise ManifestError(f"{where} lacks `{name}`")
-    hints = typing.get_type_hints(hint)
+    hints = _hints(hint)
     return hint(**{k: _from_json(v, hints[k], f"{where}.{k}") for k, v in value.items()})
 
 

@@ -13,6 +13,7 @@ import importlib.util
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -70,7 +71,9 @@ class Plugins:
             return
         slow = [name for name in heavy if name in sys.modules]
         if slow:
-            info.problems.append(f"slow: imports {', '.join(slow)} at its top; import it inside functions")
+            info.problems.append(
+                f"slow: imports {', '.join(slow)} at its top; import it inside functions"
+            )
         self._collect(info, "ahl_methods", "method", self.methods, lambda m: (m.name,))
         self._collect(info, "ahl_families", "family", self.families, lambda f: f.model_types)
         self._collect(info, "ahl_tasks", "task type", self.task_types, lambda t: (t.name,))
@@ -89,7 +92,8 @@ class Plugins:
                 if owner is not None:
                     other = self.infos[owner]
                     info.problems.append(
-                        f"{what} `{name}` is already provided by {other.name} {other.version} ({other.origin})"
+                        f"{what} `{name}` is already provided by "
+                        f"{other.name} {other.version} ({other.origin})"
                     )
                     continue
                 self._owner[what, name] = info.name
@@ -147,7 +151,9 @@ def load(folder: Path | None = None, *, entry_points: bool = True) -> Plugins:
     """Load built-ins, installed plugins and the files of `folder` (a trusted home's `plugins/`)."""
     plugins = Plugins()
     for name in BUILT_IN:
-        plugins.register(PluginInfo(name, VERSION, "built in"), lambda n=name: importlib.import_module(n))
+        plugins.register(
+            PluginInfo(name, VERSION, "built in"), partial(importlib.import_module, name)
+        )
     if entry_points:
         for point in sorted(
             importlib.metadata.entry_points(group=hookspecs.PROJECT), key=lambda p: p.name
@@ -160,8 +166,10 @@ def load(folder: Path | None = None, *, entry_points: bool = True) -> Plugins:
             continue
         info = PluginInfo(path.stem, "file", str(path))
         if info.name in plugins.infos:
-            raise PluginError(f"plugin file `{path}` has the name of an installed plugin; rename it")
-        plugins.register(info, lambda p=path: _from_file(p))
+            raise PluginError(
+                f"plugin file `{path}` has the name of an installed plugin; rename it"
+            )
+        plugins.register(info, partial(_from_file, path))
     return plugins
 
 

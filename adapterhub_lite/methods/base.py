@@ -27,7 +27,16 @@ from adapterhub_lite.methods.config import MethodConfig
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["Flow", "Memory", "Method", "MethodConfig", "ModelShape", "Site", "SiteMethod", "Weights"]
+__all__ = [
+    "Flow",
+    "Memory",
+    "Method",
+    "MethodConfig",
+    "ModelShape",
+    "Site",
+    "SiteMethod",
+    "Weights",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +105,8 @@ class Method(ABC):
     Config: ClassVar[type[MethodConfig]]
     run: ClassVar[str] = ""
     """Adapters of methods with equal `run` that meet at a site share one begin and end."""
+    language_defaults: ClassVar[Mapping[str, Any]] = {}
+    """Config values, other than the fields' defaults, to train a language adapter with."""
 
     def parts(self, config: Any) -> tuple[str, ...]:
         """Return the parts that are touched in every layer; by default `config.parts`."""
@@ -114,7 +125,9 @@ class Method(ABC):
             for part in self.parts(config):
                 site = shape.site(part, layer)
                 if site is None:
-                    raise MethodError(f"method `{self.name}` needs part `{part}`, which this model lacks")
+                    raise MethodError(
+                        f"method `{self.name}` needs part `{part}`, which this model lacks"
+                    )
                 sites.append(site)
         return sites
 
@@ -143,7 +156,7 @@ class Method(ABC):
         return None
 
     def delta(self, site: Site, config: Any, weights: Weights) -> Tensor | None:
-        """Return the change of a linear part's weight (out, in) that equals `step`, if there is one."""
+        """Return the change of a linear part's weight (out, in) that equals `step`, if any."""
         return None
 
     def follows(self, config: Any, below: Method, below_config: Any) -> str | None:

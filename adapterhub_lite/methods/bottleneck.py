@@ -16,14 +16,14 @@ embedding output and is undone before the output embedding:
 
     y1 = e1 + F(e2),  y2 = e2 + G(y1);    inverse: e2 = y2 - G(y1),  e1 = y1 - F(e2)
 
-U and the second layers of F and G start at zero (`init="zero"`), so a fresh adapter is the identity.
+U and the second layers of F and G start at zero (`init="zero"`): a fresh adapter is the identity.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from adapterhub_lite.errors import MethodError
 from adapterhub_lite.methods.base import Flow, Method, ModelShape, Site, Weights
@@ -45,7 +45,8 @@ class BottleneckConfig(MethodConfig):
     """Config of `bottleneck`."""
 
     placement: Literal["pfeiffer", "houlsby", "parallel"] = option(
-        "pfeiffer", "after the feed-forward block, after both blocks, or beside the feed-forward block"
+        "pfeiffer",
+        "after the feed-forward block, after both blocks, or beside the feed-forward block",
     )
     reduction: float = option(16.0, "hidden size / bottleneck size")
     activation: str = option("relu", f"non-linearity: {', '.join(ACTIVATIONS)}")
@@ -73,6 +74,7 @@ class Bottleneck(Method):
     name = "bottleneck"
     run = "bottleneck"
     Config = BottleneckConfig
+    language_defaults: ClassVar[Mapping[str, Any]] = {"reduction": 2.0, "invertible": True}
 
     def parts(self, config: BottleneckConfig) -> tuple[str, ...]:
         """Return the blocks of the placement."""
@@ -144,7 +146,9 @@ class Bottleneck(Method):
         """Two placements at one block would disagree on what is normed when."""
         if below.run != self.run or config.placement == below_config.placement:
             return None
-        return f"placement `{config.placement}` cannot stand on placement `{below_config.placement}`"
+        return (
+            f"placement `{config.placement}` cannot stand on placement `{below_config.placement}`"
+        )
 
 
 def couple(config: BottleneckConfig, weights: Weights, embedded: Tensor) -> Tensor:

@@ -106,7 +106,8 @@ def _typed(cls: type, key: str, value: Any, hint: Any) -> Any:
     accepted, result = _convert(value, hint)
     if not accepted:
         raise MethodError(
-            f"`{cls.__name__}.{key}` must be {_type_name(hint)}, found {json.dumps(value, default=str)}"
+            f"`{cls.__name__}.{key}` must be {_type_name(hint)}, "
+            f"found {json.dumps(value, default=str)}"
         )
     return result
 

@@ -29,7 +29,9 @@ class PrefixConfig(MethodConfig):
     length: int = option(30, "vectors a layer")
     reparameterise: bool = option(False, "make the vectors by a small network while training")
     inner: int = option(512, "width inside that network")
-    gate: bool = option(False, "attend to the prefix by itself, scaled from zero: starts as identity")
+    gate: bool = option(
+        False, "attend to the prefix by itself, scaled from zero: starts as identity"
+    )
 
     def check(self) -> None:
         """Refuse lengths below one."""
@@ -97,7 +99,9 @@ class Prefix(Method):
         """Attention takes the vectors through `memory`; there is no output to change."""
         return state
 
-    def follows(self, config: PrefixConfig, below: Method, below_config: PrefixConfig) -> str | None:
+    def follows(
+        self, config: PrefixConfig, below: Method, below_config: PrefixConfig
+    ) -> str | None:
         """A gated and an ungated prefix would need two softmaxes over the same text."""
         if below.run != self.run or config.gate == below_config.gate:
             return None

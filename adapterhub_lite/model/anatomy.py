@@ -29,7 +29,8 @@ class Anatomy:
         if config.model_type not in families:
             raise AttachError(
                 f"no row in the anatomy table for model type `{config.model_type}`",
-                hint=f"a plugin can add one through `ahl_families` ({near(config.model_type, families)})",
+                hint="a plugin can add one through `ahl_families`; "
+                + near(config.model_type, families),
             )
         self.family = families[config.model_type]
         layers = _module(self.trunk, self.family.layers)
@@ -40,7 +41,9 @@ class Anatomy:
         self.hidden_size: int = config.hidden_size
         self.heads: int = config.num_attention_heads
         head_width = getattr(config, "head_dim", None) or self.hidden_size // self.heads
-        self.kv_width: int = head_width * (getattr(config, "num_key_value_heads", None) or self.heads)
+        self.kv_width: int = head_width * (
+            getattr(config, "num_key_value_heads", None) or self.heads
+        )
 
     def site(self, part: str, layer: int | None = None) -> Site | None:
         """Return the site of a part, or `None` where this model has none."""
@@ -61,7 +64,7 @@ class Anatomy:
             return _module(self.trunk, self.family.embeddings) if part == "embeddings" else None
         if part in BLOCK_PARTS:
             block = self.family.blocks.get(part)
-            return block and self.within(layer, block.norm or block.sublayer)
+            return self.within(layer, block.norm or block.sublayer) if block else None
         path = self.family.attention if part == "attention" else self.family.parts.get(part)
         return self.within(layer, path) if path else None
 

@@ -21,7 +21,8 @@ from adapterhub_lite.model.compile import NOTHING, Compiled, compile_composition
 from adapterhub_lite.model.loaded import LoadedAdapter, load_adapter
 from adapterhub_lite.model.rows import Plan, plan_rows
 from adapterhub_lite.model.sites import hook_rotary, hook_site
-from adapterhub_lite.plugins import Plugins, load as load_plugins
+from adapterhub_lite.plugins import Plugins
+from adapterhub_lite.plugins import load as load_plugins
 
 if TYPE_CHECKING:
     from adapterhub_lite.home import Home
@@ -130,25 +131,25 @@ class Attachment:
         self._anatomy = anatomy
         self._plans: dict[tuple[str | None, ...], Plan] = {}
         self._undo: list[Callable[[], None]] = []
-        self._suspended = False
-        self._merged = merge
+        self.suspended = False
+        self.merged = merge
         self._plan: Plan | None = None
         self._below = _attached.setdefault(base.model, [])
-        if self._below and (merge or self._below[-1]._merged):
+        if self._below and (merge or self._below[-1].merged):
             raise AttachError(
                 "a merged composition must be alone on its model", hint="detach the other first"
             )
         try:
-            self._start(merge)
+            self._start()
         except BaseException:
             self._take_off()
             raise
         for other in self._below:
-            other._suspended = True
+            other.suspended = True
         self._below.append(self)
 
-    def _start(self, merge: bool) -> None:
-        if merge:
+    def _start(self) -> None:
+        if self.merged:
             self._merge()
             return
         sites = {k: site for c in self.compositions.values() for k, site in c.sites.items()}
@@ -167,7 +168,7 @@ class Attachment:
             self.use(next(iter(self.compositions)))
 
     def _current(self) -> Plan | None:
-        return None if self._suspended else self._plan
+        return None if self.suspended else self._plan
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -185,8 +186,10 @@ class Attachment:
 
     def use(self, name: str | None) -> None:
         """Use one composition for whole batches from now on; `None` is the base as it is."""
-        if self._merged:
-            raise AttachError("a merged composition cannot be switched", hint="attach without merge")
+        if self.merged:
+            raise AttachError(
+                "a merged composition cannot be switched", hint="attach without merge"
+            )
         compiled = self._named(name)
         self._plan = None if compiled is NOTHING else Plan(whole=compiled)
 
@@ -198,7 +201,7 @@ class Attachment:
             CompositionError: an unknown name, before anything is computed.
             AttachError: (in the forward pass) a batch of another size.
         """
-        if self._merged:
+        if self.merged:
             raise AttachError("a merged composition has no rows", hint="attach without merge")
         key = tuple(names)
         if key not in self._plans:
@@ -267,7 +270,7 @@ class Attachment:
             raise AttachError("something attached later is still on; detach that first")
         self._below.pop()
         if self._below:
-            self._below[-1]._suspended = False
+            self._below[-1].suspended = False
         self._take_off()
 
     def _take_off(self) -> None:
@@ -286,7 +289,7 @@ class Attachment:
         self.detach()
 
 
-def _restorer(weight: nn.Parameter) -> Callable[[], None]:
+def _restorer(weight: Tensor) -> Callable[[], None]:
     kept = weight.detach().clone()
 
     def restore() -> None:

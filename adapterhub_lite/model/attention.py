@@ -25,16 +25,19 @@ SUPPORTED = ("eager", "sdpa")
 
 
 class ConfigView:
-    """A model's config, seen through: all as it is, but another attention function."""
+    """A model's config, seen through: all as it is, but another attention function.
+
+    `_attn_implementation` is where every attention module of transformers looks.
+    """
 
     def __init__(self, original: Any, site: Site, planner: Callable[[], Plan | None]) -> None:
-        self._original = original
-        self._site = site
-        self._planner = planner
+        self.original = original
+        self.site = site
+        self.planner = planner
         self._attn_implementation = NAME
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._original, name)
+        return getattr(self.original, name)
 
 
 def view_attention(
@@ -51,7 +54,8 @@ def view_attention(
     implementation = original._attn_implementation
     if implementation not in SUPPORTED and implementation != NAME:
         raise AttachError(
-            f"prefixes work with attention {' or '.join(SUPPORTED)}, this model uses `{implementation}`",
+            f"prefixes work with attention {' or '.join(SUPPORTED)}, "
+            f"this model uses `{implementation}`",
             hint='load it with `attn_implementation="sdpa"`',
         )
     ALL_ATTENTION_FUNCTIONS.register(NAME, _attend)
@@ -73,25 +77,26 @@ def _attend(
 ) -> tuple[Tensor, Tensor | None]:
     """Attention over memory and text.  Shapes: (rows, heads, tokens, head width)."""
     view: Any = module.config
-    plan: Plan | None = view._planner()
+    plan: Plan | None = view.planner()
     inner = _Inner(module, view, settings)
     if plan is None:
         return inner(query, key, value, attention_mask)
     if plan.whole is not None:
-        return inner.with_memory(plan.whole, query, key, value, attention_mask)
-    if all(view._site.key not in group.compiled.runs for group in plan.groups):
+        return inner.with_memory(plan.whole, query, key, value, mask=attention_mask)
+    if all(view.site.key not in group.compiled.runs for group in plan.groups):
         return inner(query, key, value, attention_mask)
     if query.shape[0] != plan.size:
         raise AttachError(f"this batch has {query.shape[0]} rows, `rows(...)` named {plan.size}")
     tensors = [arrange(plan, t) for t in (query, key, value)]
     mask = attention_mask
-    if mask is not None and mask.shape[0] == query.shape[0]:
+    per_row = mask is not None and mask.shape[0] == query.shape[0]
+    if mask is not None and per_row:
         mask = arrange(plan, mask)
     parts = []
     for group in plan.groups:
         rows = slice(group.start, group.stop)
-        own = mask[rows] if mask is not None and mask.shape[0] == query.shape[0] else mask
-        output, _ = inner.with_memory(group.compiled, *(t[rows] for t in tensors), own)
+        own = mask[rows] if mask is not None and per_row else mask
+        output, _ = inner.with_memory(group.compiled, *(t[rows] for t in tensors), mask=own)
         parts.append(output)
     joined = torch.cat(parts)
     return (joined if plan.back is None else joined.index_select(0, plan.back)), None
@@ -103,12 +108,12 @@ class _Inner:
     def __init__(self, module: nn.Module, view: ConfigView, settings: dict[str, Any]) -> None:
         from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-        eager = getattr(sys.modules[type(module).__module__], "eager_attention_forward", None)
+        eager: Any = getattr(sys.modules[type(module).__module__], "eager_attention_forward", None)
         self.function: Any = ALL_ATTENTION_FUNCTIONS.get_interface(
-            view._original._attn_implementation, eager
+            view.original._attn_implementation, eager
         )
         self.module = module
-        self.site = view._site
+        self.site = view.site
         self.settings = settings
 
     def __call__(
@@ -120,7 +125,13 @@ class _Inner:
         return result
 
     def with_memory(
-        self, compiled: Compiled, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None
+        self,
+        compiled: Compiled,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        *,
+        mask: Tensor | None,
     ) -> tuple[Tensor, Tensor | None]:
         steps = [s for run in compiled.runs.get(self.site.key, ()) for s in run.steps]
         memories = [m for s in steps if (m := s.memory(self.site)) is not None]
@@ -161,7 +172,8 @@ class _Inner:
         values = _heads(memory.values, key).repeat_interleave(groups, dim=1)
         scaling = self.settings.get("scaling") or query.shape[-1] ** -0.5
         weights = (query @ keys.transpose(2, 3) * scaling).softmax(dim=-1)
-        return (weights @ values * memory.gate.tanh()[:, None, None]).transpose(1, 2)
+        mixed: Tensor = weights @ values * memory.gate.tanh()[:, None, None]
+        return mixed.transpose(1, 2)
 
 
 def _heads(vectors: Tensor, like: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import nn
@@ -35,8 +35,8 @@ class Base:
     @property
     def trunk(self) -> PreTrainedModel:
         """The model without head: token ids in, hidden states (rows, tokens, hidden size) out."""
-        trunk: PreTrainedModel = self.model.base_model
-        return trunk
+        trunk: Any = self.model.base_model
+        return cast("PreTrainedModel", trunk)
 
     @property
     def vocabulary(self) -> nn.Module | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from torch import Tensor
 
@@ -75,7 +76,7 @@ def compile_composition(composition: Composition, lookup: Lookup, anatomy: Anato
         AttachError: a method that cannot stand on the one below it.
     """
     adapters = tuple(_flatten(composition, lookup))
-    for below, above in zip(adapters, adapters[1:], strict=False):
+    for below, above in pairwise(adapters):
         reason = above.method.follows(above.config, below.method, below.config)
         if reason:
             raise AttachError(f"`{above.ref}` cannot stand on `{below.ref}`: {reason}")

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from adapterhub_lite import digests, manifest as manifests
+from adapterhub_lite import digests
+from adapterhub_lite import manifest as manifests
 from adapterhub_lite.adapter import BaseIdentity, HeadSpec, Kind, Manifest, WeightsFile
 from adapterhub_lite.errors import BaseMismatchError, WeightsError
 from adapterhub_lite.methods.base import Method, Site
@@ -60,7 +61,7 @@ class LoadedAdapter:
         self.weights = {key: value.to(device, dtype) for key, value in self.weights.items()}
 
     def save(self, folder: Path, manifest: Manifest) -> Manifest:
-        """Write `adapter.json` and the weights to `folder`; return the manifest with their digest."""
+        """Write `adapter.json` and weights to `folder`; return the manifest with their digest."""
         import dataclasses
 
         from safetensors.torch import save_file
@@ -181,9 +182,7 @@ def expected_shapes(
         tensors = _initial(anatomy, method, config, manifest.leave_out)
         if manifest.head is not None:
             task_type = plugins.task_type(manifest.head.type)
-            reads_hidden = task_type.reads == "hidden"
-            size = manifest.base.hidden_size if reads_hidden else manifest.base.vocab_size
-            head = task_type.init_head(size, manifest.head.labels)
+            head = task_type.init_head(manifest.head, manifest.base)
             tensors |= {HEAD + key: tensor for key, tensor in head.items()}
     return {key: tensor.shape for key, tensor in tensors.items()}
 

@@ -47,7 +47,8 @@ def plan_rows(rows: Sequence[Compiled]) -> Plan:
     places: dict[int, list[int]] = {}
     for number, row in enumerate(rows):
         places.setdefault(id(row), []).append(number)
-    groups, order = [], []
+    groups: list[Group] = []
+    order: list[int] = []
     for members in places.values():
         groups.append(Group(rows[members[0]], len(order), len(order) + len(members)))
         order += members

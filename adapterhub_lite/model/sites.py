@@ -100,7 +100,8 @@ def _hook_block(anatomy: Anatomy, site: Site, planner: Planner) -> list[Removabl
     path, number = block.residual
     entry = anatomy.within(site.layer, path)
     sublayer = anatomy.within(site.layer, block.sublayer)
-    assert entry is not None and sublayer is not None
+    assert entry is not None
+    assert sublayer is not None
     noted: dict[str, Tensor] = {}
 
     def note_residual(_: nn.Module, inputs: tuple[Any, ...]) -> None:
@@ -167,10 +168,7 @@ def hook_rotary(module: nn.Module, planner: Planner) -> RemovableHandle:
             shift = plan.whole.memory_length
         else:
             lengths = torch.cat(
-                [
-                    torch.full((g.stop - g.start,), g.compiled.memory_length)
-                    for g in plan.groups
-                ]
+                [torch.full((g.stop - g.start,), g.compiled.memory_length) for g in plan.groups]
             )
             ordered = lengths if plan.back is None else lengths[plan.back]
             shift = ordered.to(positions.device)[:, None]

@@ -9,11 +9,10 @@ from typing import Any
 import pytest
 import torch
 
-from adapterhub_lite.adapter import Kind
-from adapterhub_lite.model.anatomy import Anatomy
 from adapterhub_lite.model.base import Base, load_base
-from adapterhub_lite.model.loaded import LoadedAdapter, fresh
+from adapterhub_lite.model.loaded import LoadedAdapter
 from adapterhub_lite.plugins import Plugins, load
+from adapterhub_lite.testing.adapters import random_adapter
 from adapterhub_lite.testing.models import save_tiny_base
 
 Make = Callable[..., LoadedAdapter]
@@ -52,23 +51,15 @@ def make(plugins: Plugins) -> Make:
         leave_out: Sequence[int] = (),
         **config: Any,
     ) -> LoadedAdapter:
-        chosen = plugins.method(method)
-        adapter = fresh(
-            Anatomy(base.model, plugins.families),
-            chosen,
-            chosen.Config.from_mapping(config),
+        return random_adapter(
+            base,
+            plugins.method(method),
+            config,
             ref=ref,
-            kind=Kind.LANGUAGE,
-            leave_out=leave_out,
             seed=seed,
+            scale=scale,
+            leave_out=leave_out,
         )
-        if scale:
-            generator = torch.Generator().manual_seed(seed)
-            adapter.weights = {
-                key: torch.randn(tensor.shape, generator=generator) * scale
-                for key, tensor in adapter.weights.items()
-            }
-        return adapter
 
     return make
 
@@ -81,10 +72,3 @@ def batch() -> dict[str, torch.Tensor]:
     mask = torch.ones_like(ids)
     ids[1, 5:], mask[1, 5:] = 1, 0
     return {"input_ids": ids, "attention_mask": mask}
-
-
-def logits(base: Base, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-    """Return the vocabulary scores of a batch."""
-    with torch.no_grad():
-        result: torch.Tensor = base.model(**batch).logits
-    return result

@@ -12,11 +12,12 @@ from torch import Tensor
 from adapterhub_lite.errors import AttachError, CompositionError
 from adapterhub_lite.model.attach import attach
 from adapterhub_lite.model.base import Base
+from adapterhub_lite.model.loaded import LoadedAdapter
+from adapterhub_lite.testing.adapters import logits
 from adapterhub_lite.testing.models import MODEL_TYPES
 
-from .conftest import Make, logits
-
 Bases = Callable[[str], Base]
+Make = Callable[..., LoadedAdapter]
 Batch = dict[str, Tensor]
 
 METHODS: list[tuple[str, dict[str, Any]]] = [
@@ -73,10 +74,10 @@ def test_rows_equal_separate_runs(
             alone[name] = logits(base, batch)
         with attached.rows([str(name) for name in rows]):
             mixed = logits(base, batch)
-    for number, name in enumerate(rows):
+    for number, row in enumerate(rows):
         visible = batch["attention_mask"][number].bool()
         torch.testing.assert_close(
-            mixed[number][visible], alone[str(name)][number][visible], atol=5e-5, rtol=0
+            mixed[number][visible], alone[str(row)][number][visible], atol=5e-5, rtol=0
         )
 
 
@@ -166,7 +167,7 @@ def test_an_unknown_row_is_refused_before_anything_is_computed(bases: Bases, mak
         ran: list[int] = []
         handle = base.model.register_forward_pre_hook(lambda *_: ran.append(1))
         with (
-            pytest.raises(CompositionError, match="no composition `fr`.*\n.*`en`"),
+            pytest.raises(CompositionError, match=r"no composition `fr`.*\n.*`en`"),
             attached.rows(["en", "fr"]),
         ):
             base.model(input_ids=torch.tensor([[5, 6], [7, 8]]))
@@ -179,7 +180,7 @@ def test_rows_and_batch_must_agree(bases: Bases, make: Make, batch: Batch) -> No
     with (
         attach(base, {"en": "a"}, adapters={"a": make(base, "lora")}) as attached,
         attached.rows(["en", None]),
-        pytest.raises(AttachError, match="4 rows.*named 2"),
+        pytest.raises(AttachError, match=r"4 rows.*named 2"),
     ):
         logits(base, batch)
 

@@ -16,10 +16,11 @@ from adapterhub_lite.methods.bottleneck import BottleneckConfig, couple, uncoupl
 from adapterhub_lite.methods.lora import LoRAConfig
 from adapterhub_lite.model.attach import attach
 from adapterhub_lite.model.base import Base
-
-from .conftest import Make, logits
+from adapterhub_lite.model.loaded import LoadedAdapter
+from adapterhub_lite.testing.adapters import logits
 
 Bases = Callable[[str], Base]
+Make = Callable[..., LoadedAdapter]
 Batch = dict[str, Tensor]
 
 
@@ -55,7 +56,11 @@ def test_merged_lora_equals_unmerged(
 
 @pytest.mark.parametrize(
     ("config", "scaling"),
-    [({}, 16 / 8), ({"rank": 4, "alpha": 2.0}, 0.5), ({"rank_stabilised": True}, 16 / math.sqrt(8))],
+    [
+        ({}, 16 / 8),
+        ({"rank": 4, "alpha": 2.0}, 0.5),
+        ({"rank_stabilised": True}, 16 / math.sqrt(8)),
+    ],
 )
 def test_lora_adds_s_b_a_x(
     bases: Bases, make: Make, config: dict[str, Any], scaling: float
@@ -126,7 +131,8 @@ def test_generating_with_a_cache_equals_recomputing(
     prompt = torch.tensor([[5, 6, 7, 8]])
 
     def generate(*, use_cache: bool) -> Tensor:
-        made = base.model.generate(
+        model: Any = base.model
+        made = model.generate(
             prompt,
             attention_mask=torch.ones_like(prompt),
             max_new_tokens=6,

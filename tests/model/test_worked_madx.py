@@ -17,9 +17,9 @@ from torch.nn.functional import gelu, layer_norm
 from adapterhub_lite.model.attach import attach
 from adapterhub_lite.model.base import Base
 from adapterhub_lite.model.loaded import LoadedAdapter
+from adapterhub_lite.testing.adapters import logits
 
-from .conftest import Make, logits
-
+Make = Callable[..., LoadedAdapter]
 HEADS = 4
 
 
@@ -27,16 +27,17 @@ class Plain:
     """XLM-R from its state dict, with places for adapters."""
 
     def __init__(self, base: Base) -> None:
-        self.state = base.model.state_dict()
+        self.state: dict[str, Tensor] = base.model.state_dict()
         self.eps = base.model.config.layer_norm_eps
         self.layers = base.model.config.num_hidden_layers
 
     def linear(self, x: Tensor, name: str) -> Tensor:
-        return x @ self.state[f"{name}.weight"].T + self.state[f"{name}.bias"]
+        weight, bias = self.state[f"{name}.weight"], self.state[f"{name}.bias"]
+        return x @ weight.T + bias
 
     def norm(self, x: Tensor, name: str) -> Tensor:
         weight, bias = self.state[f"{name}.weight"], self.state[f"{name}.bias"]
-        return layer_norm(x, weight.shape, weight, bias, self.eps)
+        return layer_norm(x, list(weight.shape), weight, bias, self.eps)
 
     def attention(self, x: Tensor, mask: Tensor, layer: str) -> Tensor:
         rows, tokens, width = x.shape
@@ -150,8 +151,13 @@ def test_order_in_a_stack_matters(
     bases: Callable[[str], Base], make: Make, batch: dict[str, Tensor]
 ) -> None:
     base = bases("xlm-roberta")
-    adapters = {"sw": make(base, "bottleneck", "sw"), "ner": make(base, "bottleneck", "ner", seed=2)}
-    with attach(base, {"up": "stack(sw, ner)", "down": "stack(ner, sw)"}, adapters=adapters) as both:
+    adapters = {
+        "sw": make(base, "bottleneck", "sw"),
+        "ner": make(base, "bottleneck", "ner", seed=2),
+    }
+    with attach(
+        base, {"up": "stack(sw, ner)", "down": "stack(ner, sw)"}, adapters=adapters
+    ) as both:
         both.use("up")
         up = logits(base, batch)
         both.use("down")
