@@ -110,8 +110,8 @@ class Plugins:
                     info.problems.append(f"{hook} failed: {type(error).__name__}: {error}")
         return []
 
-    def method(self, name: str) -> Method:
-        """Return the method `name`.
+    def method(self, name: str, provider: Provider | None = None) -> Method:
+        """Return the method `name`; `provider` is what an adapter's manifest says provides it.
 
         Raises:
             MethodError: no plugin provides it; the message names plugins that failed to load.
@@ -120,7 +120,7 @@ class Plugins:
             return self.methods[name]
         raise MethodError(
             f"no plugin provides method `{name}`{self._failed()}",
-            hint=f"install or add the plugin that provides it ({near(name, self.methods)})",
+            hint=f"{_wanted(provider)}; {near(name, self.methods)}",
             method=name,
         )
 
@@ -145,6 +145,12 @@ class Plugins:
         if not broken:
             return ""
         return "; failed to load: " + ", ".join(f"{i.name} ({i.problems[0]})" for i in broken)
+
+
+def _wanted(provider: Provider | None) -> str:
+    if provider is None:
+        return "install or add the plugin that provides it"
+    return f"install the plugin `{provider.plugin}` ({provider.version}), which provided it"
 
 
 def load(folder: Path | None = None, *, entry_points: bool = True) -> Plugins:

@@ -116,7 +116,7 @@ def load_adapter(
     adapter = home.registry.get(ref)
     manifest = adapter.manifest
     check_base(adapter.name, manifest, identity)
-    method = plugins.method(manifest.method)
+    method = plugins.method(manifest.method, manifest.provider)
     config = method.Config.from_mapping(manifest.config)
     weights = read_weights(home.folder_of(adapter), manifest)
     expected = expected_shapes(anatomy, method, config, manifest, plugins)
