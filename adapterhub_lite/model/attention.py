@@ -50,9 +50,10 @@ def view_attention(
     """
     from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-    original: Any = module.config
+    before: Any = module.config
+    original = before.original if isinstance(before, ConfigView) else before  # a suspended one
     implementation = original._attn_implementation
-    if implementation not in SUPPORTED and implementation != NAME:
+    if implementation not in SUPPORTED:
         raise AttachError(
             f"prefixes work with attention {' or '.join(SUPPORTED)}, "
             f"this model uses `{implementation}`",
@@ -62,7 +63,7 @@ def view_attention(
     module.config = ConfigView(original, site, planner)  # type: ignore[assignment]  # a view of it
 
     def undo() -> None:
-        module.config = original
+        module.config = before
 
     return undo
 

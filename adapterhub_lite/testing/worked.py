@@ -1,0 +1,162 @@
+"""The worked example of the kit: a method against a formula that its author writes by hand.
+
+The method runs at one site, on inputs drawn from a seed; the author's formula gets the same inputs
+and weights.  Outputs and the gradients of every weight and input must agree, and the method must
+not have written into what it was given.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import pytest
+import torch
+from torch import Tensor
+
+from adapterhub_lite.families import BLOCK_PARTS, LINEAR_PARTS
+from adapterhub_lite.methods.base import Flow, Memory, Method, Site
+from adapterhub_lite.testing.models import HIDDEN, LAYERS
+
+TOLERANCE = 1e-5
+_HEADS = 4
+
+
+class _Shape:
+    """A model's shape without a model: four heads, widths of the tiny models."""
+
+    hidden_size = HIDDEN
+    layers = LAYERS
+    kv_width = HIDDEN
+
+    def site(self, part: str, layer: int | None = None) -> Site | None:
+        """Return the site of a part; widths of linear parts differ, to show what mixes them up."""
+        if part == "attention":
+            return Site(part, layer, _HEADS, self.kv_width)
+        if part in LINEAR_PARTS:
+            return Site(part, layer, HIDDEN, HIDDEN + 4)
+        return Site(part, layer, HIDDEN, HIDDEN)
+
+
+class WorkedExample:
+    """Base of the kit: override the formulas of the parts that your method touches."""
+
+    method: ClassVar[Method]
+    config: ClassVar[Any]
+
+    def expected(self, x: Tensor, weight: Tensor, bias: Tensor, own: dict[str, Tensor]) -> Tensor:
+        """Return the new output of a linear part, `x @ weight.T + bias` without the adapter."""
+        raise AssertionError("write `expected(x, weight, bias, own)`: the formula by hand")
+
+    def expected_block(
+        self, x: Tensor, y: Tensor, normed: Tensor, own: dict[str, Tensor]
+    ) -> Tensor:
+        """Return a block's new sub-layer output from residual stream, output and normed sum."""
+        raise AssertionError("write `expected_block(x, y, normed, own)`: the formula by hand")
+
+    def expected_embeddings(self, y: Tensor, own: dict[str, Tensor]) -> Tensor:
+        """Return the new output of the embeddings."""
+        raise AssertionError("write `expected_embeddings(y, own)`: the formula by hand")
+
+    def expected_output(self, y: Tensor, own: dict[str, Tensor]) -> Tensor:
+        """Return the new input of the output embedding."""
+        raise AssertionError("write `expected_output(y, own)`: the formula by hand")
+
+    def expected_memory(self, own: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Return keys and values (length, kv width) that stand before the text."""
+        raise AssertionError("write `expected_memory(own)`: the formula by hand")
+
+    def test_the_worked_example(self) -> None:
+        config = self.method.Config.from_mapping(self.config)
+        sites = self.method.sites(_Shape(), config, ())
+        assert sites, "the method touches no part"
+        shared = _drawn(self.method.init_shared(_Shape(), config), seed=3)
+        for number, site in enumerate(sites):
+            own = _drawn(self.method.init(site, config), seed=number) | shared
+            self._compare(site, config, own)
+
+    def _compare(self, site: Site, config: Any, own: dict[str, Tensor]) -> None:
+        inputs = _inputs(site)
+        kept = {name: tensor.detach().clone() for name, tensor in {**inputs, **own}.items()}
+        found = self._run(site, config, inputs, own)
+        for name, tensor in {**inputs, **own}.items():
+            assert torch.equal(tensor.detach(), kept[name]), f"{site.key}: wrote into `{name}`"
+        expected = self._formula(site, inputs, own)
+        leaves = {**inputs, **own}
+        for what, one, other in zip(("output", "second output"), found, expected, strict=False):
+            assert one.shape == other.shape, f"{site.key}: {what} has shape {tuple(one.shape)}"
+            difference = (one - other).abs().max().item()
+            assert difference < TOLERANCE, f"{site.key}: {what} is off by {difference:.2e}"
+        ours = _gradients(found, leaves)
+        theirs = _gradients(expected, leaves)
+        for name in leaves:
+            difference = (ours[name] - theirs[name]).abs().max().item()
+            limit = TOLERANCE * max(1.0, theirs[name].abs().max().item())
+            assert difference < limit, f"{site.key}: gradient of `{name}` off by {difference:.2e}"
+
+    def _run(
+        self, site: Site, config: Any, inputs: dict[str, Tensor], own: dict[str, Tensor]
+    ) -> tuple[Tensor, ...]:
+        if site.part == "attention":
+            memory = self.method.memory(site, config, own)
+            assert isinstance(memory, Memory), "`memory` returned no memory"
+            return memory.keys, memory.values
+        flow = Flow(x=inputs["x"], y=_base_output(site, inputs), normed=inputs.get("normed"))
+        state = self.method.begin(site, config, flow)
+        state = self.method.step(site, config, own, flow, state)
+        return (self.method.end(site, config, flow, state),)
+
+    def _formula(
+        self, site: Site, inputs: dict[str, Tensor], own: dict[str, Tensor]
+    ) -> tuple[Tensor, ...]:
+        if site.part == "attention":
+            return self.expected_memory(own)
+        if site.part in LINEAR_PARTS:
+            return (self.expected(inputs["x"], inputs["weight"], inputs["bias"], own),)
+        if site.part in BLOCK_PARTS:
+            return (self.expected_block(inputs["x"], inputs["y"], inputs["normed"], own),)
+        if site.part == "embeddings":
+            return (self.expected_embeddings(inputs["y"], own),)
+        if site.part == "output":
+            return (self.expected_output(inputs["y"], own),)
+        pytest.fail(f"the kit has no worked example for part `{site.part}`")
+
+
+def _drawn(weights: dict[str, Tensor], *, seed: int) -> dict[str, Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    return {
+        key: (torch.randn(tensor.shape, generator=generator) * 0.3).requires_grad_()
+        for key, tensor in weights.items()
+    }
+
+
+def _inputs(site: Site) -> dict[str, Tensor]:
+    generator = torch.Generator().manual_seed(11)
+
+    def draw(*shape: int) -> Tensor:
+        return torch.randn(*shape, generator=generator).requires_grad_()
+
+    if site.part == "attention":
+        return {}
+    if site.part in LINEAR_PARTS:
+        weight = draw(site.width, site.in_width)
+        return {"x": draw(2, 3, site.in_width), "weight": weight, "bias": draw(site.width)}
+    names = ("x", "y", "normed") if site.part in BLOCK_PARTS else ("x", "y")
+    return {name: draw(2, 3, site.width) for name in names}
+
+
+def _base_output(site: Site, inputs: dict[str, Tensor]) -> Tensor:
+    if site.part in LINEAR_PARTS:
+        return inputs["x"] @ inputs["weight"].T + inputs["bias"]
+    return inputs["y"]
+
+
+def _gradients(outputs: tuple[Tensor, ...], leaves: dict[str, Tensor]) -> dict[str, Tensor]:
+    generator = torch.Generator().manual_seed(17)
+    total = torch.zeros(())
+    for output in outputs:
+        total = total + (output * torch.randn(output.shape, generator=generator)).sum()
+    found = torch.autograd.grad(total, list(leaves.values()), allow_unused=True)
+    return {
+        name: torch.zeros_like(leaf) if gradient is None else gradient
+        for (name, leaf), gradient in zip(leaves.items(), found, strict=True)
+    }
