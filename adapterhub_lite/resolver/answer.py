@@ -1,0 +1,213 @@
+"""From request to answer: candidates, rules, preferences, in that order.
+
+Pure: it reads the registry and the methods, nothing else, so the same registry gives the same
+answer.  A lock of an answer, and the gaps of many requests, are to be made from what it returns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from adapterhub_lite.errors import NoResolutionError, UsageError
+from adapterhub_lite.resolver import bases, lifts, refusal
+from adapterhub_lite.resolver.candidates import Pool, gather, task_candidates
+from adapterhub_lite.resolver.choices import choices, pulls, warnings, why
+from adapterhub_lite.resolver.preferences import lost, order
+from adapterhub_lite.resolver.proposals import Proposal
+from adapterhub_lite.resolver.request import Request
+from adapterhub_lite.resolver.resolution import Alternative, Missing, Rejection, Resolution
+from adapterhub_lite.resolver.rules import Judge
+from adapterhub_lite.resolver.scores import Records, recorded
+from adapterhub_lite.resolver.strategies import STRATEGIES, NoLanguageAdapter, Strategy
+
+if TYPE_CHECKING:
+    from adapterhub_lite.home import Home
+    from adapterhub_lite.plugins import Plugins
+    from adapterhub_lite.registry import Registry
+
+
+def resolve(
+    source: str,
+    target: str,
+    *,
+    task: str,
+    base: str | None = None,
+    home: Home | str | Path | None = None,
+    dataset: str | None = None,
+    method: str | None = None,
+    licences: Iterable[str] = (),
+    offline: bool = False,
+    policy: str = "bilingual",
+) -> Resolution:
+    """Return what to run for labels in `source` and users in `target`, and why.
+
+    Args:
+        source: language of the labels (BCP 47).
+        target: language of the text.
+        task: the task's name, as its adapters are registered.
+        base: name or fingerprint of the base model; left out, the only one that fits.
+        home: a home or its path; left out, the one that `ahl` finds.
+        dataset: only task adapters trained on it.
+        method: only adapters of this method.
+        licences: only adapters under one of these licences.
+        offline: only adapters whose weights are on disk.
+        policy: `bilingual`, `matched` or `scores`; see `request.POLICIES`.
+
+    Raises:
+        NoResolutionError: nothing fits; `resolution` says why and what would help.
+        RefError: the base is unknown, or its name is that of several.
+        UsageError: several bases fit and none was named.
+    """
+    from adapterhub_lite.home import Home
+
+    request = Request(source, target, task, base, dataset, method, tuple(licences), offline, policy)
+    place = home if isinstance(home, Home) else Home.find(home)
+    return answer(request, place.registry, place.plugins())
+
+
+def answer(
+    request: Request,
+    registry: Registry,
+    plugins: Plugins,
+    strategies: Sequence[Strategy] = STRATEGIES,
+) -> Resolution:
+    """Return the answer to a request from a registry, with these methods and strategies."""
+    base = bases.settle(request, registry, plugins)
+    if base is None:
+        raise _no_base(request, registry, plugins, strategies)
+    pool = gather(request, base, registry, Judge(request, base, plugins))
+    allowed, forbidden = judged(pool, strategies)
+    rejections = (*pool.rejections, *forbidden)
+    if allowed:
+        return _resolution(allowed, rejections, strategies)
+    rejections = (*rejections, *refusal.of_other_bases(pool))
+    ways = _askable(request, registry, plugins, strategies)
+    raise refusal.refuse(pool, rejections, (*ways, *_missing(pool, None, strategies)))
+
+
+def judged(pool: Pool, strategies: Sequence[Strategy]) -> tuple[list[Proposal], list[Rejection]]:
+    """Return the proposals that hold all rules, one a composition, and the others' reasons."""
+    allowed: dict[str, Proposal] = {}
+    forbidden = []
+    policy = pool.request.policy
+    for strategy in sorted(strategies, key=lambda s: s.rank_under(policy)):
+        for proposal in strategy.propose(pool):
+            broken = pool.judge.stack(proposal)
+            if broken is None:
+                allowed.setdefault(proposal.digests, proposal)
+            else:
+                forbidden.append(_rejection(proposal, *broken))
+    return list(allowed.values()), forbidden
+
+
+def _rejection(proposal: Proposal, rule: str, reason: str) -> Rejection:
+    others = tuple(adapter.ref for adapter in proposal.adapters[:-1])
+    return Rejection(proposal.task.ref, "task", rule, reason, proposal.strategy.name, others)
+
+
+def _resolution(
+    allowed: list[Proposal], rejections: tuple[Rejection, ...], strategies: Sequence[Strategy]
+) -> Resolution:
+    pool = allowed[0].pool
+    records = recorded(pool.request, pool.registry)
+    winner, *others = order(allowed, records)
+    tried = [proposal.strategy for proposal in allowed]
+    return Resolution(
+        request=pool.request,
+        base=pool.base,
+        composition=winner.composition,
+        strategy=winner.strategy.name,
+        why=why(winner, allowed, records),
+        choices=choices(winner),
+        rejections=rejections,
+        warnings=warnings(winner, allowed),
+        alternatives=tuple(_alternative(winner, other, records) for other in others),
+        missing=_missing(pool, winner, [s for s in strategies if s not in tried]),
+        pulls=pulls(winner),
+    )
+
+
+def _alternative(winner: Proposal, other: Proposal, records: Records) -> Alternative:
+    return Alternative(
+        composition=other.composition,
+        strategy=other.strategy.name,
+        lost=lost(winner, other, records),
+        warnings=other.warnings,
+    )
+
+
+def _missing(
+    pool: Pool, winner: Proposal | None, strategies: Sequence[Strategy]
+) -> tuple[Missing, ...]:
+    """Return what would lift the answer, the fewest commands first."""
+    policy = pool.request.policy
+    rank = winner.strategy.rank_under(policy) if winner else None
+    better = [s for s in strategies if rank is None or s.rank_under(policy) < rank]
+    found = [s.lift(pool) for s in sorted(better, key=lambda s: s.rank_under(policy))]
+    return tuple(sorted((m for m in found if m), key=lambda m: len(m.commands)))
+
+
+def _askable(
+    request: Request, registry: Registry, plugins: Plugins, strategies: Sequence[Strategy]
+) -> list[Missing]:
+    """Return the changes of a request that do give an answer: each is tried."""
+    changes = lifts.relaxed(request) or _elsewhere(request, registry, plugins)
+    found = []
+    for what, change in changes:
+        changed = replace(request, **change)  # type: ignore[arg-type]  # fields of Request
+        strategy = _tried(changed, registry, plugins, strategies)
+        if strategy is not None:
+            found.append(lifts.asking(request, strategy, what, change))
+    return found
+
+
+def _elsewhere(
+    request: Request, registry: Registry, plugins: Plugins
+) -> list[tuple[str, dict[str, object]]]:
+    """Return changes to another base, and to labels in another language."""
+    known = refusal.known_sources(request, registry, None)
+    others = bases.fitting(replace(request, base=None), registry, plugins) if request.base else []
+    names = [base.name for base in others if base.name != request.base][:3]
+    tasks = refusal.near_tasks(request, registry)
+    return [
+        *[_change(f"base {name} instead", base=name) for name in names],
+        *[_change(f"labels in {tag} instead", source=tag) for tag in known[:3]],
+        *[_change(f"task {task} instead", task=task) for task in tasks],
+    ]
+
+
+def _change(what: str, **changes: object) -> tuple[str, dict[str, object]]:
+    return what, changes
+
+
+def _tried(
+    request: Request, registry: Registry, plugins: Plugins, strategies: Sequence[Strategy]
+) -> str | None:
+    """Return the strategy that would answer a request, if one does."""
+    try:
+        base = bases.settle(request, registry, plugins)
+    except UsageError:
+        base = None
+    if base is None:
+        return None
+    pool = gather(request, base, registry, Judge(request, base, plugins))
+    allowed, _ = judged(pool, strategies)
+    return order(allowed, recorded(request, registry))[0].strategy.name if allowed else None
+
+
+def _no_base(
+    request: Request, registry: Registry, plugins: Plugins, strategies: Sequence[Strategy]
+) -> NoResolutionError:
+    """Return the refusal where no base has a usable adapter for the task."""
+    judge = Judge(request, None, plugins)
+    rejections = []
+    for candidate in task_candidates(request, registry, None):
+        broken = judge.adapter(candidate.adapter)
+        if broken is not None:
+            rejections.append(Rejection(candidate.ref, "task", *broken))
+    alone = lifts.task_alone(request, None, NoLanguageAdapter.name)
+    missing = (*_askable(request, registry, plugins, strategies), alone)
+    return refusal.refuse_task(request, registry, tuple(rejections), missing)

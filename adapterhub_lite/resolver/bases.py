@@ -1,0 +1,60 @@
+"""Which base model a request is about: the one that is named, or the only one that fits."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from adapterhub_lite.adapter import BaseIdentity
+from adapterhub_lite.errors import UsageError
+from adapterhub_lite.resolver.candidates import task_candidates
+from adapterhub_lite.resolver.commands import resolve_command
+from adapterhub_lite.resolver.request import Request
+from adapterhub_lite.resolver.rules import Judge
+
+if TYPE_CHECKING:
+    from adapterhub_lite.plugins import Plugins
+    from adapterhub_lite.registry import Registry
+
+
+def settle(request: Request, registry: Registry, plugins: Plugins) -> BaseIdentity | None:
+    """Return the base: the named one, else the only one with a usable adapter for the task.
+
+    `None` means that no base has one.
+
+    Raises:
+        RefError: no base has that name, or several with different weights have.
+        UsageError: none was named and several bases fit.
+    """
+    if request.base is not None:
+        return registry.base(request.base).identity
+    bases = fitting(request, registry, plugins)
+    if len(bases) > 1:
+        names = [base.name for base in bases]
+        commands = [resolve_command(request, base=name) for name in names[:2]]
+        raise UsageError(
+            f"{len(bases)} base models have adapters for task {request.task} with labels in "
+            f"{request.source}: {', '.join(f'`{name}`' for name in names)}",
+            hint="say which: " + " or ".join(f"`{command}`" for command in commands),
+            bases=names,
+        )
+    return bases[0] if bases else None
+
+
+def fitting(request: Request, registry: Registry, plugins: Plugins) -> list[BaseIdentity]:
+    """Return the bases with a task adapter that holds the rules by itself, by name."""
+    judge = Judge(request, None, plugins)
+    bases: list[BaseIdentity] = []
+    for candidate in task_candidates(request, registry, None):
+        if judge.adapter(candidate.adapter) is None:
+            _merge(bases, candidate.adapter.manifest.base)
+    return sorted(bases, key=lambda base: (base.name, base.fingerprint))
+
+
+def _merge(bases: list[BaseIdentity], base: BaseIdentity) -> None:
+    """Add a base, or its fingerprint to the entry of the same base that has none."""
+    for at, known in enumerate(bases):
+        if known.same_as(base):
+            if base.fingerprint and not known.fingerprint:
+                bases[at] = base
+            return
+    bases.append(base)

@@ -1,0 +1,135 @@
+"""Preferences: which of the stacks that hold all rules comes first.
+
+In this order (`PREFERENCES`), the first difference decides:
+
+1. the strategy's rank under the request's policy;
+2. the languages closest to those asked for (exact tag, reversed pair, macrolanguage, several);
+3. more evidence: recorded scores, then tokens trained on;
+4. the newest adapters;
+5. names, so that there is always one order.
+
+A recorded score beats these assumptions where both sides have one on the same data: the stack that
+comes first by them gives way to the best one measured on the same data.  The whole order is that
+choice repeated: the answer, the answer without it, and so on; so the first alternative is what
+would be chosen if the answer's stack were not there.  Track records of an adapter on other targets
+belong between 2 and 3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from adapterhub_lite.resolver.proposals import Proposal
+from adapterhub_lite.resolver.scores import Data, Records, words
+
+
+@dataclass(frozen=True, slots=True)
+class Preference:
+    """One criterion: its key (smaller is preferred) and the words for having lost by it."""
+
+    name: str
+    key: Callable[[Proposal, Records], Any]
+    lost: Callable[[Proposal, Proposal, Records], str]
+
+
+def _rank(proposal: Proposal, records: Records) -> int:
+    return proposal.strategy.rank_under(records.request.policy)
+
+
+def _lost_rank(winner: Proposal, loser: Proposal, records: Records) -> str:
+    policy = records.request.policy
+    under = "" if policy == "bilingual" else f" under policy `{policy}`"
+    return f"{loser.strategy.name} comes after {winner.strategy.name}{under}"
+
+
+def _lost_distance(_winner: Proposal, loser: Proposal, _records: Records) -> str:
+    notes = [f"`{s.candidate.ref}` {s.candidate.note}" for s in loser.seats if s.candidate.note]
+    reasons = [*loser.warnings, *notes, "its adapters were not trained on each other"]
+    return f"is further from what was asked: {reasons[0]}"
+
+
+def _lost_scores(winner: Proposal, loser: Proposal, records: Records) -> str:
+    theirs, ours = records.count(loser), records.count(winner)
+    return f"has {theirs} recorded scores on this target, the answer {ours}"
+
+
+def tokens(proposal: Proposal) -> int:
+    """Return how many tokens the adapters of a proposal were trained on, together."""
+    trainings = (adapter.manifest.training for adapter in proposal.adapters)
+    return sum(training.tokens for training in trainings if training)
+
+
+def _lost_tokens(winner: Proposal, loser: Proposal, _records: Records) -> str:
+    return f"was trained on {tokens(loser):,} tokens, the answer on {tokens(winner):,}"
+
+
+def _age(proposal: Proposal) -> tuple[float, ...]:
+    return tuple(sorted(-adapter.added.timestamp() for adapter in proposal.adapters))
+
+
+def _names(proposal: Proposal) -> tuple[str, ...]:
+    return tuple(adapter.ref for adapter in proposal.adapters)
+
+
+PREFERENCES: list[Preference] = [
+    Preference("strategy", _rank, _lost_rank),
+    Preference("closeness", lambda p, _: p.distance, _lost_distance),
+    Preference("scores", lambda p, r: -r.count(p), _lost_scores),
+    Preference("tokens", lambda p, _: -tokens(p), _lost_tokens),
+    Preference("newest", lambda p, _: _age(p), lambda *_: "is older"),
+    Preference("name", lambda p, _: _names(p), lambda *_: "is equal but for its name"),
+]
+
+
+def order(proposals: Sequence[Proposal], records: Records) -> list[Proposal]:
+    """Return the proposals, preferred first; see the module's docstring."""
+    left = assumed(proposals, records)
+    if not any(records.of(proposal) for proposal in left):
+        return left
+    ordered = []
+    while left:
+        first = _first(left, records)
+        left = [proposal for proposal in left if proposal is not first]
+        ordered.append(first)
+    return ordered
+
+
+def assumed(proposals: Sequence[Proposal], records: Records) -> list[Proposal]:
+    """Return the proposals in the order of assumptions alone."""
+    return sorted(proposals, key=lambda p: tuple(f.key(p, records) for f in PREFERENCES))
+
+
+def _first(left: list[Proposal], records: Records) -> Proposal:
+    """Return the preferred one of proposals that are in the order of assumptions."""
+    first = left[0]
+    if records.request.policy == "scores":
+        first = next((p for p in left if records.of(p)), first)
+    data = shared(first, left, records)
+    if data is None:
+        return first
+    measured = [p for p in left if data in records.of(p)]
+    return max(measured, key=lambda p: records.better(data, p))
+
+
+def shared(proposal: Proposal, others: Sequence[Proposal], records: Records) -> Data | None:
+    """Return the data that a proposal and at least one other were measured on."""
+    for data in records.preferred(records.of(proposal)):
+        if any(other is not proposal and data in records.of(other) for other in others):
+            return data
+    return None
+
+
+def lost(winner: Proposal, loser: Proposal, records: Records) -> str:
+    """Return why `loser` comes after `winner`: by a measurement, else the first difference."""
+    data = shared(winner, [loser], records)
+    if data is not None and records.better(data, winner) > records.better(data, loser):
+        ours, theirs = records.of(winner)[data], records.of(loser)[data]
+        return f"measured {words(data, theirs)}, the answer {ours.value:.4g}"
+    if records.request.policy == "scores" and records.of(winner) and not records.of(loser):
+        return "has no recorded score on this target, which policy `scores` asks for"
+    for preference in PREFERENCES:
+        if preference.key(winner, records) < preference.key(loser, records):
+            return preference.lost(winner, loser, records)
+    return "ranks below an alternative that the answer was measured to beat"
