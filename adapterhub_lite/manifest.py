@@ -9,22 +9,33 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
+import operator
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import StrEnum
+from json.encoder import encode_basestring
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from adapterhub_lite import digests, languages
-from adapterhub_lite.adapter import FORMAT, LanguageUse, Manifest
+from adapterhub_lite.adapter import (
+    FORMAT,
+    BaseIdentity,
+    LanguageUse,
+    Manifest,
+    Provider,
+    Underneath,
+)
 from adapterhub_lite.digests import Digest
 from adapterhub_lite.errors import LanguageTagError, ManifestError, near
 
 FILE = "adapter.json"
 WEIGHTS = "weights.safetensors"
 
-_PLAIN = (str, int, float, bool)
+_Fields: TypeAlias = tuple[tuple[str, Any], ...]
+_PLAIN = frozenset({str, int, float, bool, type(None)})
+_SHARED = frozenset({BaseIdentity, Provider, LanguageUse, Underneath})  # the same in many manifests
 
 
 def to_json(manifest: Manifest) -> dict[str, Any]:
@@ -56,9 +67,23 @@ def from_json(values: object) -> Manifest:
     return result
 
 
+def canonical(manifest: Manifest) -> str:
+    """Return the one text of a manifest that its digest is of.
+
+    Raises:
+        ManifestError: a value that JSON cannot spell, such as NaN.
+    """
+    try:
+        text = _object_text(manifest, always="format")
+        text.encode()
+    except (TypeError, ValueError) as error:
+        raise ManifestError(f"the manifest has a value that JSON cannot spell: {error}") from None
+    return text
+
+
 def digest(manifest: Manifest) -> Digest:
     """Return the adapter's identity: its manifest's digest (which holds the weights' digest)."""
-    return digests.of_json(to_json(manifest))
+    return digests.of_bytes(canonical(manifest).encode())
 
 
 def read(folder: Path) -> Manifest:
@@ -99,13 +124,18 @@ def _check_tags(uses: tuple[LanguageUse, ...]) -> None:
 
 
 def _to_json(value: Any) -> Any:
-    if value is None or type(value) in _PLAIN:
+    kind = type(value)
+    if kind in _PLAIN:
         return value
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        found = ((name, getattr(value, name), default) for name, default in _defaults(type(value)))
-        return {name: _to_json(item) for name, item, default in found if item != default}
+    if (fields := _fields(kind)) is not None:
+        found = ((name, getattr(value, name), default) for name, default in fields)
+        return {
+            name: _to_json(item)
+            for name, item, default in found
+            if item is not default and item != default
+        }
     if isinstance(value, StrEnum):
-        return value.value
+        return str(value)
     if isinstance(value, Mapping):
         return {str(key): _to_json(item) for key, item in value.items()}
     if isinstance(value, (tuple, list)):
@@ -114,9 +144,43 @@ def _to_json(value: Any) -> Any:
 
 
 @functools.cache
-def _defaults(kind: type) -> tuple[tuple[str, Any], ...]:
-    """Return each field's name and default; a required one has a default that equals nothing."""
+def _fields(kind: type) -> _Fields | None:
+    """Return a dataclass's fields and defaults; a required one's default equals nothing."""
+    if not dataclasses.is_dataclass(kind):
+        return None
     return tuple((f.name, _default(f)) for f in dataclasses.fields(kind))
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, str):
+        return encode_basestring(value)
+    if type(value) in _SHARED:
+        return _shared_text(value)
+    if isinstance(value, tuple):
+        return f"[{','.join(map(_text, value))}]"
+    if _fields(type(value)) is not None:
+        return _object_text(value)
+    return digests.canonical(_to_json(value))
+
+
+def _object_text(value: Any, always: str = "") -> str:
+    """Return `digests.canonical(to_json(value))` in half the time: bulk adds live on it."""
+    get, fields = _sorted_fields(type(value))
+    members = [
+        f'"{name}":{_text(item)}'
+        for (name, default), item in zip(fields, get(value), strict=True)
+        if (item is not default and item != default) or name == always
+    ]
+    return f"{{{','.join(members)}}}"
+
+
+_shared_text = functools.lru_cache(maxsize=4096)(_object_text)
+
+
+@functools.cache
+def _sorted_fields(kind: type) -> tuple[Callable[[Any], tuple[Any, ...]], _Fields]:
+    fields = tuple(sorted(_fields(kind) or (), key=lambda field: field[0]))
+    return operator.attrgetter(*(name for name, _ in fields)), fields
 
 
 def _default(field: dataclasses.Field[Any]) -> Any:

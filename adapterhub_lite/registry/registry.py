@@ -1,0 +1,238 @@
+"""The registry: what adapters there are, what they are called, how they scored.
+
+Values go in, values come out.  Opening migrates; every change is one transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from functools import lru_cache
+from pathlib import Path
+from types import TracebackType
+
+from sqlalchemy import func, or_, select
+
+from adapterhub_lite import languages
+from adapterhub_lite.adapter import Adapter, BaseIdentity, Kind, Manifest, Role, Score
+from adapterhub_lite.composition import Composition
+from adapterhub_lite.errors import RefError, near
+from adapterhub_lite.registry import migrations, rows, scores, search, text, writing
+from adapterhub_lite.registry.database import Database
+from adapterhub_lite.registry.rows import Addition, BaseEntry
+from adapterhub_lite.registry.tables import AdapterRow, BaseRow, NameRow
+
+
+class Registry:
+    """An open registry; close it, or use it in a `with` block, where the process goes on for long.
+
+    Args:
+        url: path of an SQLite file, or a URL: `postgresql+psycopg://user@host/name`.
+        create: make an SQLite file that is not there.
+        timeout: seconds to wait for another process that is writing.
+    """
+
+    def __init__(self, url: str | Path, *, create: bool = False, timeout: float = 30.0) -> None:
+        self.database = Database(url, create=create, timeout=timeout)
+        migrations.bring_up(self.database)
+
+    def __enter__(self) -> Registry:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the database."""
+        self.database.close()
+
+    def check_writable(self) -> None:
+        """Raise `HomeError` where the database is known to be read-only, before work is done."""
+        self.database.check_writable()
+
+    def add(
+        self,
+        manifest: Manifest,
+        *,
+        name: str,
+        aliases: Sequence[str] = (),
+        remote: bool = False,
+        added: datetime | None = None,
+    ) -> Adapter:
+        """Add an adapter; one that is known already gets the names, and stays what it is.
+
+        A name that meant another adapter means this one from now on.
+        """
+        addition = Addition(manifest, name, tuple(aliases), remote, added)
+        digest, _ = rows.spell(manifest)
+        with self.database.write() as connection:
+            writing.Adder(connection).add([addition])
+            return rows.adapter(search.get(connection, f"{name}@{digest}"))
+
+    def add_many(self, items: Iterable[Addition]) -> int:
+        """Add many adapters in one transaction, and return how many were new."""
+        with self.database.write() as connection:
+            return writing.Adder(connection).add(items)
+
+    def get(self, ref: str) -> Adapter:
+        """Return the adapter that a ref means: name, alias, `name@digest`, digest or its beginning.
+
+        Raises:
+            RefError: none, with the names that are close; or several, with what tells them apart.
+        """
+        with self.database.read() as connection:
+            return rows.adapter(search.get(connection, ref))
+
+    def find(
+        self,
+        *,
+        kind: Kind | str | None = None,
+        base: BaseIdentity | None = None,
+        base_name: str | None = None,
+        method: str | None = None,
+        language: str | Sequence[str] | None = None,
+        role: Role | str | None = None,
+        task: str | None = None,
+        dataset: str | None = None,
+        config_digest: str | None = None,
+        remote: bool | None = None,
+        limit: int | None = None,
+    ) -> list[Adapter]:
+        """Return the adapters that fit every filter, by name, then digest.
+
+        `language` (normalised; of several, any) fits an adapter's tag or its macrolanguage: `sw`
+        finds `swh`, but `swh` does not find `sw`.  `role` asks for that role of the language.
+        """
+        filters = {
+            "kind": Kind(kind).value if kind else None,
+            "base": base,
+            "base_name": base_name,
+            "method": method,
+            "tags": _tags(language),
+            "role": Role(role).value if role else None,
+            "task": task,
+            "dataset": dataset,
+            "config_digest": config_digest,
+            "remote": remote,
+        }
+        with self.database.read() as connection:
+            return search.find(connection, filters, limit)
+
+    def remove(self, ref: str, *, force: bool = False) -> Adapter:
+        """Remove an adapter and its names, and return it; scores of compositions with it stay.
+
+        Raises:
+            RegistryError: other adapters were trained over it, unless `force` is given.
+        """
+        with self.database.write() as connection:
+            row = search.get(connection, ref)
+            removed = rows.adapter(row)
+            writing.remove(connection, row, force=force)
+            return removed
+
+    def alias(self, alias: str, ref: str) -> Adapter:
+        """Let `alias` mean the adapter of `ref` from now on, and return that adapter."""
+        rows.check_name(alias)
+        with self.database.write() as connection:
+            row = search.get(connection, ref)
+            writing.point(connection, alias, row)
+            return rows.adapter(search.get(connection, row.digest))
+
+    def names(self) -> list[str]:
+        """Return every name and alias, sorted."""
+        with self.database.read() as connection:
+            return list(connection.scalars(select(NameRow.name).order_by(NameRow.name)))
+
+    def add_base(self, base: BaseIdentity, location: str | None = None) -> BaseEntry:
+        """Register a base model; `location` is a path below the home, or a Hub id."""
+        with self.database.write() as connection:
+            return writing.add_base(connection, base, location)
+
+    def bases(self) -> list[BaseEntry]:
+        """Return every base that was registered or that an adapter names: registered ones first."""
+        with self.database.read() as connection:
+            query = select(BaseRow.__table__).order_by(*_BASE_ORDER)
+            return [rows.base_entry(row) for row in connection.execute(query)]
+
+    def base(self, name_or_fingerprint: str) -> BaseEntry:
+        """Return a base; of several records under one name, the registered, then the fullest.
+
+        Raises:
+            RefError: no such base, or one name for bases with different weights.
+        """
+        return _one_base(self.database, name_or_fingerprint)
+
+    def record_scores(self, scores: Iterable[Score]) -> None:
+        """Record scores; an earlier one of the same identity is replaced."""
+        with self.database.write() as connection:
+            writing.record_scores(connection, scores)
+
+    def scores(
+        self,
+        *,
+        task: str | None = None,
+        language: str | None = None,
+        dataset: str | None = None,
+        composition: Composition | str | None = None,
+        split: str | None = None,
+    ) -> list[Score]:
+        """Return recorded scores, in the order of their identity."""
+        asked = {"task": task, "language": language, "dataset": dataset, "split": split}
+        with self.database.read() as connection:
+            return scores.find(connection, asked, composition)
+
+    def count(self) -> int:
+        """Return how many adapters there are."""
+        with self.database.read() as connection:
+            return int(connection.scalar(select(func.count()).select_from(AdapterRow)) or 0)
+
+    def dump(self) -> str:
+        """Return the whole content as text: the same content gives the same text."""
+        with self.database.read() as connection:
+            return text.dump(connection)
+
+
+def _tags(language: str | Sequence[str] | None) -> list[str] | None:
+    if language is None:
+        return None
+    given = (language,) if isinstance(language, str) else tuple(language)
+    return [_normal(tag) for tag in given]
+
+
+_normal = lru_cache(maxsize=10_000)(languages.normalise)
+
+_BASE_ORDER = (
+    BaseRow.registered.desc(),
+    BaseRow.name,
+    (BaseRow.fingerprint == "").asc(),
+    BaseRow.fingerprint,
+    BaseRow.hidden_size.desc(),
+    BaseRow.revision,
+    BaseRow.architecture,
+    BaseRow.layers,
+    BaseRow.vocab_size,
+)
+
+
+def _one_base(database: Database, wanted: str) -> BaseEntry:
+    marked = (BaseRow.fingerprint == wanted) & (BaseRow.fingerprint != "")
+    fits = or_(BaseRow.name == wanted, marked)
+    query = select(BaseRow.__table__).where(fits).order_by(*_BASE_ORDER)
+    with database.read() as connection:
+        found = [rows.base_entry(row) for row in connection.execute(query)]
+        names = [] if found else list(connection.scalars(select(BaseRow.name)))
+    if not found:
+        raise RefError(f"no base model `{wanted}` in the registry", hint=near(wanted, names))
+    different = sorted({e.identity.fingerprint for e in found if e.identity.fingerprint})
+    if len(different) > 1:
+        shown = ", ".join(fingerprint[:12] for fingerprint in different)
+        raise RefError(
+            f"`{wanted}` is the name of {len(different)} bases with different weights: {shown}",
+            hint="give the fingerprint",
+        )
+    return found[0]

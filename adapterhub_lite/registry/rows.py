@@ -1,0 +1,168 @@
+"""Values to rows and back.
+
+A manifest is immutable and known by its digest, so one that was read before is not parsed again.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any
+
+from adapterhub_lite import digests, languages
+from adapterhub_lite import manifest as manifests
+from adapterhub_lite.adapter import Adapter, BaseIdentity, Manifest, Score
+from adapterhub_lite.digests import Digest
+from adapterhub_lite.errors import RegistryError, UsageError
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._\-/]{0,199}")
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+
+macro = lru_cache(maxsize=10_000)(languages.macro)
+
+
+@dataclass(frozen=True, slots=True)
+class Addition:
+    """An adapter to add: its manifest, its name here, and what else is known of it."""
+
+    manifest: Manifest
+    name: str
+    aliases: tuple[str, ...] = ()
+    remote: bool = False
+    added: datetime | None = None
+
+    def __post_init__(self) -> None:
+        for name in (self.name, *self.aliases):
+            check_name(name)
+        if self.added is not None:
+            check_moment(self.added, "added")
+
+
+@dataclass(frozen=True, slots=True)
+class BaseEntry:
+    """A base model that the registry knows; `location` is a path below the home or a Hub id."""
+
+    identity: BaseIdentity
+    location: str | None = None
+
+
+def check_name(name: str) -> str:
+    """Return `name` if an adapter can be called that."""
+    if not _NAME.fullmatch(name):
+        raise UsageError(
+            f"`{name}` cannot be the name of an adapter",
+            hint="names are up to 200 letters, digits and `. _ - /`, a letter or digit first",
+        )
+    if _DIGEST.fullmatch(name):
+        raise UsageError(f"`{name}` looks like a digest and cannot be a name")
+    return name
+
+
+def check_moment(moment: datetime, what: str) -> datetime:
+    """Return `moment` if it has a time zone; without one it means another time elsewhere."""
+    if moment.tzinfo is None:
+        raise UsageError(f"`{what}` needs a time zone, found {moment.isoformat()}")
+    return moment
+
+
+def spell(manifest: Manifest) -> tuple[Digest, str]:
+    """Return a manifest's digest and the canonical text that the digest is of."""
+    text = manifests.canonical(manifest)
+    return digests.of_bytes(text.encode()), text
+
+
+def adapter_row(addition: Addition, digest: Digest, text: str, base_id: int) -> dict[str, Any]:
+    """Return the columns of an adapter, but for its key."""
+    manifest = addition.manifest
+    return {
+        "digest": digest,
+        "name": addition.name,
+        "kind": str(manifest.kind),
+        "base_id": base_id,
+        "method": manifest.method,
+        "config_digest": manifest.config_digest,
+        "task": manifest.task,
+        "dataset": manifest.dataset,
+        "remote": addition.remote,
+        "added": addition.added or datetime.now(UTC),
+        "manifest": text,
+    }
+
+
+def language_rows(row: dict[str, Any], manifest: Manifest) -> list[dict[str, Any]]:
+    """Return the rows of an adapter's languages; `row` is the adapter's own."""
+    shared = {key: row[key] for key in ("kind", "base_id", "task")}
+    return [
+        {
+            "adapter_id": row["id"],
+            "position": position,
+            "tag": use.tag,
+            "macro": macro(use.tag),
+            "role": str(use.role),
+            **shared,
+        }
+        for position, use in enumerate(manifest.languages)
+    ]
+
+
+def adapter(row: Any) -> Adapter:
+    """Return the adapter of a row of `search.COLUMNS`."""
+    others = sorted((row.aliases or "").split())
+    return Adapter(
+        digest=Digest(row.digest),
+        name=row.name,
+        manifest=parse(row.digest, row.manifest),
+        added=row.added,
+        aliases=tuple(others),
+        remote=row.remote,
+    )
+
+
+@lru_cache(maxsize=4096)
+def parse(digest: str, text: str) -> Manifest:
+    """Return the manifest that a row's text spells.
+
+    Raises:
+        RegistryError: the text is no manifest; `ahl verify` shows all such rows.
+    """
+    try:
+        return manifests.from_json(json.loads(text))
+    except ValueError as error:
+        raise RegistryError(
+            f"the record of adapter {digest[: digests.SHORT]} is damaged ({error})",
+            hint="`ahl verify` lists what is damaged",
+        ) from None
+
+
+def base_row(identity: BaseIdentity) -> dict[str, Any]:
+    """Return the columns that tell two bases apart."""
+    return asdict(identity) | {"revision": identity.revision or ""}
+
+
+def base_entry(row: Any) -> BaseEntry:
+    """Return the entry of a base's row."""
+    identity = BaseIdentity(
+        name=row.name,
+        architecture=row.architecture,
+        hidden_size=row.hidden_size,
+        layers=row.layers,
+        vocab_size=row.vocab_size,
+        fingerprint=row.fingerprint,
+        revision=row.revision or None,
+    )
+    return BaseEntry(identity, row.location)
+
+
+def score_row(score: Score) -> dict[str, Any]:
+    """Return the columns of a score, its identity first."""
+    check_moment(score.when, "when")
+    values = asdict(score)
+    told_apart = {k: v for k, v in values.items() if k not in {"value", "n", "when", "origin"}}
+    return {
+        "identity": digests.of_json(told_apart),
+        "composition_digest": digests.of_bytes(score.composition.encode()),
+        **values,
+    }

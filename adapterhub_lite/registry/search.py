@@ -1,0 +1,215 @@
+"""Questions to the registry: one adapter by ref, or all that fit.
+
+Every question is answered from an index, so that its cost does not grow with the registry.  Filters
+that come with a language are put to the `languages` table, whose rows repeat the columns that
+narrow; without a language they are put to `adapters`.  A question of one shape is built once and
+then only gets new values: building it takes SQLAlchemy longer than the database takes to answer.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Connection,
+    Select,
+    bindparam,
+    func,
+    literal_column,
+    or_,
+    select,
+    union,
+)
+
+from adapterhub_lite.adapter import Adapter
+from adapterhub_lite.digests import SHORT
+from adapterhub_lite.errors import RefError, near
+from adapterhub_lite.registry import rows
+from adapterhub_lite.registry.tables import AdapterRow, BaseRow, LanguageRow, NameRow
+
+SHORTEST = 6
+"""Letters that a digest's beginning must have to be a ref by itself."""
+
+_REF = re.compile(r"[A-Za-z0-9._\-/]+(@[A-Za-z0-9._\-/]*)?")
+_HEX = re.compile(r"[0-9a-f]{1,64}")
+_WINDOW = 100
+_SHOWN = 8
+
+_ALIASES = (
+    select(func.aggregate_strings(NameRow.name, " "))
+    .where(NameRow.adapter_id == AdapterRow.id, NameRow.is_alias)
+    .correlate(AdapterRow)
+    .scalar_subquery()
+)
+_ADAPTERS = select(
+    AdapterRow.id,
+    AdapterRow.digest,
+    AdapterRow.name,
+    AdapterRow.manifest,
+    AdapterRow.added,
+    AdapterRow.remote,
+    _ALIASES.label("aliases"),
+)
+
+
+def find(connection: Connection, filters: Mapping[str, Any], limit: int | None) -> list[Adapter]:
+    """Return the adapters that fit, by name, then digest.
+
+    `filters` are columns of `adapters`, and `base` (an identity), `base_name`, `tags` and `role`.
+    """
+    asked = {key: value for key, value in filters.items() if value is not None}
+    base = asked.pop("base", None)
+    if base is not None:
+        asked |= {"name": base.name} | (
+            {"fingerprint": base.fingerprint} if base.fingerprint else {}
+        )
+    query = _question(frozenset(asked)).limit(limit) if limit else _question(frozenset(asked))
+    return [rows.adapter(row) for row in connection.execute(query, asked)]
+
+
+@lru_cache(maxsize=1024)
+def _question(shape: frozenset[str]) -> Select[Any]:
+    query = _ADAPTERS.order_by(AdapterRow.name, AdapterRow.digest)
+    narrow = {"kind", "task"} & shape
+    if shape & {"tags", "role"}:
+        query = query.where(AdapterRow.id.in_(_with_language(shape, narrow)))
+    else:
+        query = query.where(*_narrowed(AdapterRow, shape, narrow))
+    rest = sorted(shape & {"method", "dataset", "config_digest", "remote"})
+    return query.where(*(getattr(AdapterRow, key) == bindparam(key) for key in rest))
+
+
+def _with_language(shape: frozenset[str], narrow: set[str]) -> Any:
+    query = select(LanguageRow.adapter_id).where(*_narrowed(LanguageRow, shape, narrow))
+    if "role" in shape:
+        query = query.where(LanguageRow.role == bindparam("role"))
+    if "tags" not in shape:
+        return query
+    tags: BindParameter[Any] = bindparam("tags", expanding=True)
+    member: ColumnElement[bool] = literal_column(
+        "macro <> tag"
+    )  # spelt like the index that only has such rows
+    return union(
+        query.where(LanguageRow.tag.in_(tags)), query.where(member, LanguageRow.macro.in_(tags))
+    )
+
+
+def _narrowed(
+    table: type[AdapterRow] | type[LanguageRow], shape: frozenset[str], narrow: set[str]
+) -> list[ColumnElement[bool]]:
+    found = [getattr(table, key) == bindparam(key) for key in sorted(narrow)]
+    if "name" in shape:
+        same = _same_base(known="fingerprint" in shape)
+        found.append(table.base_id.in_(select(BaseRow.id).where(same)))
+    if "base_name" in shape:
+        named = select(BaseRow.id).where(BaseRow.name == bindparam("base_name"))
+        found.append(table.base_id.in_(named))
+    return found
+
+
+def _same_base(*, known: bool) -> ColumnElement[bool]:
+    """Return `BaseIdentity.same_as` as a condition; `known`: the base has a fingerprint."""
+    named = BaseRow.name == bindparam("name")
+    if not known:
+        return named
+    return or_(BaseRow.fingerprint == bindparam("fingerprint"), named & (BaseRow.fingerprint == ""))
+
+
+_MEANT = select(NameRow.adapter_id).where(NameRow.name == bindparam("name")).scalar_subquery()
+_BY_NAME = _ADAPTERS.where(AdapterRow.id == _MEANT)
+_BY_DIGEST = (
+    _ADAPTERS.where(AdapterRow.digest >= bindparam("low"), AdapterRow.digest < bindparam("high"))
+    .order_by(AdapterRow.digest)
+    .limit(_SHOWN + 1)
+)
+_EVER_NAMED = or_(AdapterRow.name == bindparam("name"), AdapterRow.id == _MEANT)
+_BY_BOTH = _BY_DIGEST.where(_EVER_NAMED)
+_VERSIONS = _ADAPTERS.where(_EVER_NAMED).order_by(AdapterRow.digest).limit(_SHOWN + 1)
+
+
+def get(connection: Connection, ref: str) -> Any:
+    """Return the row of the one adapter that `ref` means.
+
+    Raises:
+        RefError: no adapter, or several.
+    """
+    if not _REF.fullmatch(ref):
+        raise RefError(
+            f"`{ref}` is no name, alias or digest",
+            hint="names are letters, digits and `. _ - /`, with an optional `@digest`",
+            ref=ref,
+        )
+    name, at, prefix = ref.partition("@")
+    if at and not _HEX.fullmatch(prefix):
+        raise RefError(
+            f"`{ref}`: after `@` comes the beginning of a digest, found `{prefix}`",
+            hint=f"`ahl show {name}` prints it" if name else "write `name@digest`",
+            ref=ref,
+        )
+    found = _both(connection, name, prefix) if at else _either(connection, ref)
+    if len(found) == 1:
+        return found[0]
+    raise _ambiguous(ref, found) if found else _unknown(connection, ref)
+
+
+def _both(connection: Connection, name: str, prefix: str) -> list[Any]:
+    return list(connection.execute(_BY_BOTH, {"name": name, **_range(prefix)}))
+
+
+def _either(connection: Connection, ref: str) -> list[Any]:
+    found = list(connection.execute(_BY_NAME, {"name": ref}))
+    if len(ref) < SHORTEST or not _HEX.fullmatch(ref):
+        return found
+    known = {row.id for row in found}
+    digests = connection.execute(_BY_DIGEST, _range(ref))
+    return [*found, *(row for row in digests if row.id not in known)]
+
+
+def _range(prefix: str) -> dict[str, str]:
+    return {"low": prefix, "high": prefix + "g"}  # the letter after the last of hexadecimal
+
+
+def _refs(found: Sequence[Any], between: str) -> str:
+    shown = between.join(f"`{row.name}@{row.digest[:SHORT]}`" for row in found[:_SHOWN])
+    return shown + (" and more" if len(found) > _SHOWN else "")
+
+
+def _ambiguous(ref: str, found: Sequence[Any]) -> RefError:
+    return RefError(
+        f"`{ref}` fits several adapters: {_refs(found, ', ')}",
+        hint="give a name, or more of the digest",
+        ref=ref,
+        found=[row.digest for row in found],
+    )
+
+
+def _unknown(connection: Connection, ref: str) -> RefError:
+    name, at, prefix = ref.partition("@")
+    versions = list(connection.execute(_VERSIONS, {"name": name}))
+    if at and versions:
+        return RefError(
+            f"no adapter `{name}` has a digest that begins with `{prefix}`",
+            hint=f"there is {_refs(versions, ' and ')}",
+            ref=ref,
+        )
+    if versions:
+        return RefError(
+            f"`{ref}` means no adapter now; it was the name of some",
+            hint=f"name one outright: {_refs(versions, ' or ')}",
+            ref=ref,
+        )
+    message = f"no adapter `{ref}` in the registry"
+    return RefError(message, hint=near(name, nearby(connection, name)), ref=ref)
+
+
+def nearby(connection: Connection, name: str) -> list[str]:
+    """Return names around `name` in the order of names: where a misspelt one is usually found."""
+    column = NameRow.name
+    after = select(column).where(column >= name).order_by(column).limit(_WINDOW)
+    before = select(column).where(column < name).order_by(column.desc()).limit(_WINDOW)
+    return [*connection.scalars(before), *connection.scalars(after)]

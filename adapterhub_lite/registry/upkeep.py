@@ -1,0 +1,102 @@
+"""`verify` and `gc`: what the registry says against what the object store holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Connection, select, text
+
+from adapterhub_lite import digests
+from adapterhub_lite.errors import AhlError
+from adapterhub_lite.registry import rows
+from adapterhub_lite.registry.objects import ObjectStore, Problem
+from adapterhub_lite.registry.tables import AdapterRow, NameRow
+
+if TYPE_CHECKING:
+    from adapterhub_lite.registry.registry import Registry
+
+_GC = "`ahl gc` removes it"
+
+
+def verify(registry: Registry, store: ObjectStore) -> list[Problem]:
+    """Read every record and every byte, and return what is wrong."""
+    with store.cleaning():  # short: bytes are read after others may go on
+        there = list(store.digests())
+        leftovers = store.leftovers()
+        with registry.database.read() as connection:
+            problems = [*_database(connection), *_rows(connection), *_names(connection)]
+            needed = _needed(connection)
+        problems += [_leftover(place) for place in leftovers]
+        problems += [_orphan(d) for d in there if d not in needed and store.abandoned(d)]
+    checked = (store.check(digest) for digest in sorted(needed | set(there)))
+    return [*problems, *(problem for problem in checked if problem is not None)]
+
+
+def collect(registry: Registry, store: ObjectStore, *, dry_run: bool) -> list[str]:
+    """Remove what no record needs, and return it; nothing else is touched."""
+    with store.cleaning():
+        with registry.database.read() as connection:
+            needed = _needed(connection)
+        orphans = [d for d in store.digests() if d not in needed and store.abandoned(d)]
+        found = [*store.leftovers(), *orphans]
+        for place in () if dry_run else found:
+            store.discard(place)
+    return found
+
+
+def _needed(connection: Connection) -> set[str]:
+    local = select(AdapterRow.digest).where(AdapterRow.remote.is_(False))
+    return set(connection.scalars(local))
+
+
+def _leftover(place: str) -> Problem:
+    return Problem("leftover", place, f"`{place}` was left by an interrupted write", _GC)
+
+
+def _orphan(digest: str) -> Problem:
+    short = digest[: digests.SHORT]
+    return Problem("orphan-object", digest, f"object {short} has no record in the registry", _GC)
+
+
+def _database(connection: Connection) -> Iterator[Problem]:
+    if connection.dialect.name != "sqlite":
+        return
+    for (line,) in connection.execute(text("PRAGMA integrity_check")):
+        if line != "ok":
+            yield Problem("database", "registry.db", line, "restore `registry.db` from a backup")
+
+
+def _rows(connection: Connection) -> Iterator[Problem]:
+    columns = select(AdapterRow.digest, AdapterRow.name, AdapterRow.manifest)
+    for row in connection.execute(columns.order_by(AdapterRow.digest)):
+        message = _row(row.digest, row.manifest)
+        if message:
+            yield Problem(
+                "record",
+                row.digest,
+                f"the record of `{row.name}@{row.digest[: digests.SHORT]}` {message}",
+                "`ahl remove --force` it and add it again",
+            )
+
+
+def _row(digest: str, manifest: str) -> str | None:
+    if digests.of_bytes(manifest.encode()) != digest:
+        return "was changed: its digest is another"
+    try:
+        rows.parse(digest, manifest)
+    except AhlError as error:
+        return f"cannot be read: {error.message}"
+    return None
+
+
+def _names(connection: Connection) -> Iterator[Problem]:
+    known = select(AdapterRow.id)
+    dangling = select(NameRow.name).where(NameRow.adapter_id.not_in(known)).order_by(NameRow.name)
+    for name in connection.scalars(dangling):
+        yield Problem(
+            "dangling-name",
+            name,
+            f"name `{name}` means an adapter that is not in the registry",
+            f"`ahl alias {name} REF` gives it a meaning",
+        )

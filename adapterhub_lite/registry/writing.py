@@ -1,0 +1,192 @@
+"""Changes to the registry.  Each function runs inside one write transaction of its caller."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, delete, func, insert, select, update
+
+from adapterhub_lite.adapter import BaseIdentity, Score
+from adapterhub_lite.errors import RegistryError
+from adapterhub_lite.registry import rows
+from adapterhub_lite.registry.rows import Addition, BaseEntry
+from adapterhub_lite.registry.tables import (
+    AdapterRow,
+    BaseRow,
+    LanguageRow,
+    NameRow,
+    ScoreRow,
+    UnderneathRow,
+)
+
+T = TypeVar("T")
+
+BATCH = 5_000
+_ASK = 500
+"""Values in one `IN (...)`: well below any database's limit on parameters."""
+
+
+class Adder:
+    """Adds adapters in batches; knows the bases and the next key as long as its transaction."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.bases: dict[BaseIdentity, int] = {}
+        self.next_key = _next_key(connection, AdapterRow)
+
+    def add(self, additions: Iterable[Addition]) -> int:
+        """Add all, and return how many were new."""
+        return sum(self._batch(batch) for batch in _batches(additions, BATCH))
+
+    def _batch(self, batch: Sequence[Addition]) -> int:
+        spelt = [rows.spell(addition.manifest) for addition in batch]
+        known = self._known([digest for digest, _ in spelt])
+        adapters: list[dict[str, Any]] = []
+        languages: list[dict[str, Any]] = []
+        underneath: list[dict[str, Any]] = []
+        names: dict[str, dict[str, Any]] = {}
+        for addition, (digest, text) in zip(batch, spelt, strict=True):
+            row = known.get(digest)
+            if row is None:
+                row = rows.adapter_row(addition, digest, text, self.base(addition.manifest.base))
+                row["id"] = self._key()
+                known[digest] = row
+                adapters.append(row)
+                languages += rows.language_rows(row, addition.manifest)
+                underneath += _underneath(row["id"], addition)
+            elif row["remote"] and not addition.remote:
+                self._arrived(row)
+            for name in (addition.name, *addition.aliases):
+                names[name] = {
+                    "name": name,
+                    "adapter_id": row["id"],
+                    "is_alias": name != row["name"],
+                }
+        self._insert(AdapterRow, adapters)
+        self._insert(LanguageRow, languages)
+        self._insert(UnderneathRow, underneath)
+        self._point(names)
+        return len(adapters)
+
+    def _known(self, digests: Sequence[str]) -> dict[str, dict[str, Any]]:
+        columns = select(AdapterRow.digest, AdapterRow.id, AdapterRow.name, AdapterRow.remote)
+        return {
+            row.digest: row._asdict()
+            for some in _batches(digests, _ASK)
+            for row in self.connection.execute(columns.where(AdapterRow.digest.in_(some)))
+        }
+
+    def _key(self) -> int:
+        self.next_key += 1
+        return self.next_key - 1
+
+    def _arrived(self, row: dict[str, Any]) -> None:
+        row["remote"] = False
+        self.connection.execute(
+            update(AdapterRow).where(AdapterRow.id == row["id"]).values(remote=False)
+        )
+
+    def _insert(self, table: type[Any], values: Sequence[dict[str, Any]]) -> None:
+        if values:
+            self.connection.execute(insert(table), values)
+
+    def _point(self, names: dict[str, dict[str, Any]]) -> None:
+        for some in _batches(names, _ASK):
+            self.connection.execute(delete(NameRow).where(NameRow.name.in_(some)))
+        self._insert(NameRow, list(names.values()))
+
+    def base(self, identity: BaseIdentity) -> int:
+        """Return the key of a base, which is added where it is new."""
+        if identity not in self.bases:
+            self.bases[identity] = _base_key(self.connection, identity)
+        return self.bases[identity]
+
+
+def _batches(values: Iterable[T], size: int) -> Iterator[list[T]]:
+    remaining = iter(values)
+    while batch := list(islice(remaining, size)):
+        yield batch
+
+
+def _next_key(connection: Connection, table: type[AdapterRow] | type[BaseRow]) -> int:
+    return int(connection.scalar(select(func.max(table.id))) or 0) + 1
+
+
+def _underneath(key: int, addition: Addition) -> list[dict[str, Any]]:
+    manifest = addition.manifest
+    found = {under.digest for under in (*manifest.trained_over, *manifest.seen) if under.digest}
+    return [{"adapter_id": key, "digest": digest} for digest in sorted(found)]
+
+
+def _base_key(connection: Connection, identity: BaseIdentity) -> int:
+    row = rows.base_row(identity)
+    same = [getattr(BaseRow, column) == value for column, value in row.items()]
+    found = connection.scalar(select(BaseRow.id).where(*same))
+    if found is not None:
+        return found
+    key = _next_key(connection, BaseRow)
+    connection.execute(insert(BaseRow), {"id": key, "location": None, "registered": False, **row})
+    return key
+
+
+def add_base(connection: Connection, identity: BaseIdentity, location: str | None) -> BaseEntry:
+    """Register a base; one that is known gets the new location, if one is given."""
+    key = _base_key(connection, identity)
+    change: dict[str, Any] = {"registered": True}
+    if location is not None:
+        change["location"] = location
+    connection.execute(update(BaseRow).where(BaseRow.id == key).values(**change))
+    return rows.base_entry(
+        connection.execute(select(BaseRow.__table__).where(BaseRow.id == key)).one()
+    )
+
+
+def point(connection: Connection, name: str, row: Any) -> None:
+    """Let a name mean the adapter of `row`, whatever it meant before."""
+    connection.execute(delete(NameRow).where(NameRow.name == name))
+    values = {"name": name, "adapter_id": row.id, "is_alias": name != row.name}
+    connection.execute(insert(NameRow), values)
+
+
+def trained_over(connection: Connection, digest: str) -> list[str]:
+    """Return the refs of adapters that were trained over `digest`."""
+    query = (
+        select(AdapterRow.name, AdapterRow.digest)
+        .join(UnderneathRow, UnderneathRow.adapter_id == AdapterRow.id)
+        .where(UnderneathRow.digest == digest)
+        .order_by(AdapterRow.name, AdapterRow.digest)
+    )
+    return [f"{row.name}@{row.digest[:12]}" for row in connection.execute(query)]
+
+
+def remove(connection: Connection, row: Any, *, force: bool) -> None:
+    """Remove an adapter, its names and a base that nothing else names.
+
+    Raises:
+        RegistryError: others were trained over it, and `force` is not given.
+    """
+    over = [] if force else trained_over(connection, row.digest)
+    if over:
+        shown = ", ".join(f"`{ref}`" for ref in over[:5])
+        more = f" and {len(over) - 5} more" if len(over) > 5 else ""
+        raise RegistryError(
+            f"`{row.name}` is needed: {shown}{more} was trained over it",
+            hint=f"remove those first, or `ahl remove --force {row.name}`",
+            needed_by=over,
+        )
+    base = connection.scalar(select(AdapterRow.base_id).where(AdapterRow.id == row.id))
+    connection.execute(delete(AdapterRow).where(AdapterRow.id == row.id))
+    used = select(AdapterRow.id).where(AdapterRow.base_id == base).limit(1)
+    if connection.scalar(used) is None:
+        connection.execute(delete(BaseRow).where(BaseRow.id == base, BaseRow.registered.is_(False)))
+
+
+def record_scores(connection: Connection, scores: Iterable[Score]) -> None:
+    """Record scores; one with the identity of an earlier one replaces it."""
+    latest = {row["identity"]: row for row in map(rows.score_row, scores)}
+    for some in _batches(latest, _ASK):
+        connection.execute(delete(ScoreRow).where(ScoreRow.identity.in_(some)))
+    if latest:
+        connection.execute(insert(ScoreRow), list(latest.values()))
