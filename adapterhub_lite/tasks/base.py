@@ -1,0 +1,202 @@
+"""What a task type is: how examples are read, encoded and scored, and what its head computes.
+
+One example may need several windows of tokens (a sentence longer than the base model reads, a long
+text that holds an answer).  A window has *units*: the things that get an output, words or a whole
+text.  The head's logits are one row a unit; `decode` puts an example's windows together again.
+
+Scores are made from *tallies*, numbers that add up over examples: that is what lets a bootstrap
+draw examples again without scoring them again.
+
+This module must stay free of torch at import: plugins are loaded by `ahl --help`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+
+from adapterhub_lite.adapter import BaseIdentity, HeadSpec
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+IGNORED = -100
+"""Target of a unit that neither loss nor score looks at (torch's `ignore_index`)."""
+
+Batch = dict[str, Any]
+Columns = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One item: its input texts (words, a text, question and context) and what is right.
+
+    `gold` has one entry a unit, `None` where nothing is known; `starts` are the places of answers
+    in their context.  `origin` is file and line, for messages.
+    """
+
+    inputs: tuple[str, ...]
+    gold: tuple[str | None, ...] = ()
+    starts: tuple[int, ...] = ()
+    language: str | None = None
+    origin: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Token ids of one example or a part of it.
+
+    `units` gives each token's unit (-1: none), `first` the example's first unit in this window,
+    `targets` one label number a unit, `offsets` each token's place in the text where that matters,
+    `lost` how many tokens did not fit in and are in no other window either.
+    """
+
+    example: int
+    ids: tuple[int, ...]
+    units: tuple[int, ...]
+    count: int
+    targets: tuple[int, ...] = ()
+    first: int = 0
+    offsets: tuple[tuple[int, int], ...] = ()
+    lost: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What a head says of one example: a label a unit, and how sure it is of each."""
+
+    labels: tuple[str, ...]
+    probabilities: tuple[float, ...]
+
+
+class Objective(Protocol):
+    """What training minimises: something of the base model's is read, and a loss is made of it."""
+
+    @property
+    def reads(self) -> Literal["hidden", "vocabulary"]:
+        """What of the base model is read."""
+        ...
+
+    def logits(self, head: Mapping[str, Tensor], outputs: Tensor, batch: Batch) -> Tensor:
+        """Return what the loss is made from."""
+        ...
+
+    def loss(self, logits: Tensor, batch: Batch) -> Tensor:
+        """Return the loss of a batch, a scalar."""
+        ...
+
+
+class TaskType(ABC):
+    """A kind of task.  See the module's docstring for the words."""
+
+    name: ClassVar[str]
+    reads: ClassVar[Literal["hidden", "vocabulary"]] = "hidden"
+    """What of the base model the head reads: last hidden states, or its own vocabulary scores."""
+    labelled: ClassVar[bool] = True
+    """Whether training needs a list of labels."""
+
+    @abstractmethod
+    def read(
+        self, path: Path, columns: Columns | None = None, *, gold: bool = True
+    ) -> list[Example]:
+        """Return the examples of a file; `columns` renames what is looked for in it.
+
+        Raises:
+            DataError: the file or a line of it cannot be used; the message starts with file:line.
+        """
+
+    @abstractmethod
+    def examples(self, inputs: Sequence[Any]) -> list[Example]:
+        """Return examples made from what a caller of `predict` hands over."""
+
+    @abstractmethod
+    def labels(self, examples: Sequence[Example]) -> tuple[str, ...]:
+        """Return the label list that training examples define."""
+
+    @abstractmethod
+    def encode(
+        self, tokenizer: Any, examples: Sequence[Example], labels: Sequence[str], max_length: int
+    ) -> list[Window]:
+        """Return the windows of examples, in their order.
+
+        Raises:
+            DataError: a gold label that `labels` does not have.
+        """
+
+    @abstractmethod
+    def init_head(self, head: HeadSpec, base: BaseIdentity) -> dict[str, Tensor]:
+        """Return fresh head weights (float32), drawn from torch's default generator."""
+
+    @abstractmethod
+    def logits(self, head: Mapping[str, Tensor], outputs: Tensor, batch: Batch) -> Tensor:
+        """Return (rows, units, choices) from what the head reads of the base model."""
+
+    def loss(self, logits: Tensor, batch: Batch) -> Tensor:
+        """Return the mean cross-entropy over units with a target (0 where there is none)."""
+        from torch.nn.functional import cross_entropy
+
+        targets = batch["targets"].flatten()
+        total: Tensor = cross_entropy(
+            logits.float().flatten(0, -2), targets, ignore_index=IGNORED, reduction="sum"
+        )
+        return total.div((targets != IGNORED).sum().clamp(min=1))
+
+    def collate(self, windows: Sequence[Window], pad: int) -> Batch:
+        """Return padded tensors of some windows."""
+        import torch
+
+        tokens = max(len(window.ids) for window in windows)
+        units = max(window.count for window in windows)
+        return {
+            "input_ids": torch.tensor([_padded(w.ids, tokens, pad) for w in windows]),
+            "attention_mask": torch.tensor(
+                [_padded((1,) * len(w.ids), tokens, 0) for w in windows]
+            ),
+            "units": torch.tensor([_padded(w.units, tokens, -1) for w in windows]),
+            "targets": torch.tensor([_padded(w.targets, units, IGNORED) for w in windows]),
+        }
+
+    @abstractmethod
+    def decode(
+        self, example: Example, windows: Sequence[tuple[Window, Tensor]], labels: Sequence[str]
+    ) -> Prediction:
+        """Return the prediction for one example from its windows and their logits."""
+
+    @abstractmethod
+    def tally(
+        self, example: Example, prediction: Prediction, labels: Sequence[str]
+    ) -> tuple[float, ...]:
+        """Return the numbers of one example that add up to a score."""
+
+    @abstractmethod
+    def metrics(self, total: Sequence[float], labels: Sequence[str]) -> dict[str, float]:
+        """Return metrics from summed tallies, the one to compare by first."""
+
+    @abstractmethod
+    def size(self, example: Example) -> int:
+        """Return how many units of an example count in a score."""
+
+
+def _padded(values: Sequence[int], length: int, fill: int) -> list[int]:
+    return [*values, *[fill] * (length - len(values))]
+
+
+def unit_means(hidden: Tensor, units: Tensor) -> Tensor:
+    """Return (rows, units, width): for every unit the mean of its tokens' vectors, 0 for none."""
+    import torch
+
+    count = max(int(units.max()) + 1, 1)
+    belongs = units.unsqueeze(1) == torch.arange(count, device=units.device).unsqueeze(-1)
+    share = belongs.to(hidden.dtype)
+    share = share / share.sum(-1, keepdim=True).clamp(min=1)
+    return share @ hidden
+
+
+def linear_head(hidden_size: int, choices: int) -> dict[str, Tensor]:
+    """Return a fresh linear layer as BERT draws it: N(0, 0.02), bias 0."""
+    import torch
+
+    return {"weight": torch.randn(choices, hidden_size) * 0.02, "bias": torch.zeros(choices)}

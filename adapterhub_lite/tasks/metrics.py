@@ -1,0 +1,75 @@
+"""Formulas of the scores, over tallies: counts that add up over examples."""
+
+from __future__ import annotations
+
+import string
+import unicodedata
+from collections import Counter
+from collections.abc import Sequence
+
+
+def ratio(part: float, whole: float) -> float:
+    """Return part / whole, 0 where there is nothing."""
+    return part / whole if whole else 0.0
+
+
+def f1(right: float, predicted: float, gold: float) -> float:
+    """Return the harmonic mean of precision and recall from three counts."""
+    return ratio(2 * right, predicted + gold)
+
+
+def macro_f1(counts: Sequence[float]) -> float:
+    """Return the mean F1 over labels from (right, predicted, gold) of each, one after the other.
+
+    A label that is neither in the gold data nor predicted has no F1 and is left out, as
+    scikit-learn does for labels that it does not see.
+    """
+    triples = [counts[i : i + 3] for i in range(0, len(counts), 3)]
+    present = [f1(*triple) for triple in triples if triple[1] or triple[2]]
+    return ratio(sum(present), len(present))
+
+
+def is_bio(labels: Sequence[str]) -> bool:
+    """Whether labels mark spans: `O`, and otherwise `B-` or `I-` with a type."""
+    return any(label.startswith("B-") for label in labels) and all(
+        label == "O" or label[:2] in ("B-", "I-") for label in labels
+    )
+
+
+def spans(tags: Sequence[str | None]) -> set[tuple[str, int, int]]:
+    """Return (type, start, end) of the spans in BIO tags; an `I-` with nothing before it opens one.
+
+    That is CoNLL-2000's reading (`conlleval`).
+    """
+    found = set()
+    start, kind = 0, ""
+    for at, tag in enumerate([*tags, "O"]):
+        prefix, _, name = (tag or "O").partition("-")
+        if kind and (prefix != "I" or name != kind):
+            found.add((kind, start, at))
+            kind = ""
+        if prefix in ("B", "I") and (prefix == "B" or not kind):
+            start, kind = at, name
+    return found
+
+
+def plain_answer(text: str) -> list[str]:
+    """Return an answer's words for comparison: lower case, no punctuation, no English articles.
+
+    SQuAD's rule, with Unicode's punctuation instead of ASCII's.
+    """
+    kept = "".join(
+        letter
+        for letter in text.lower()
+        if letter not in string.punctuation and not unicodedata.category(letter).startswith("P")
+    )
+    return [word for word in kept.split() if word not in ("a", "an", "the")]
+
+
+def answer_f1(predicted: str, gold: str) -> float:
+    """Return the F1 of two answers' words."""
+    ours, theirs = plain_answer(predicted), plain_answer(gold)
+    if not ours or not theirs:
+        return float(ours == theirs)
+    shared = sum((Counter(ours) & Counter(theirs)).values())
+    return f1(shared, len(ours), len(theirs))

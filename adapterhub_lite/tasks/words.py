@@ -1,0 +1,223 @@
+"""Token classification: a label for every word (part of speech, names).
+
+A word's vector is the mean of its pieces' vectors.  Sentences longer than the base model reads are
+cut between words into windows, so every word gets its label.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from adapterhub_lite.adapter import BaseIdentity, HeadSpec
+from adapterhub_lite.errors import DataError, UsageError, near
+from adapterhub_lite.tasks import metrics, pieces
+from adapterhub_lite.tasks.base import (
+    IGNORED,
+    Batch,
+    Columns,
+    Example,
+    Prediction,
+    TaskType,
+    Window,
+    linear_head,
+    unit_means,
+)
+from adapterhub_lite.tasks.sentences import read_sentences
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+UPOS = frozenset(
+    {"ADJ", "ADP", "ADV", "AUX", "CCONJ", "DET", "INTJ", "NOUN", "NUM", "PART", "PRON", "PROPN"}
+    | {"PUNCT", "SCONJ", "SYM", "VERB", "X"}
+)
+"""The 17 universal part-of-speech tags.  In data tagged with them, any other tag is ignored."""
+_STRAY = 0.02
+_INSIDE = "'’.-·"
+_JOINERS = "_\u200c\u200d"
+
+
+def split_words(text: str) -> tuple[str, ...]:
+    """Return the words and punctuation marks of running text, by Unicode's classes of characters.
+
+    Apostrophes, hyphens and full stops inside a word stay in it.  Scripts that write no spaces
+    (Thai, Chinese) need words from a tokenizer of their own.
+    """
+    found: list[str] = []
+    for run in text.split():
+        word = ""
+        for at, letter in enumerate(run):
+            inside = letter in _INSIDE and word and _in_word(run[at + 1 : at + 2])
+            if _in_word(letter) or inside:
+                word += letter
+                continue
+            found += [word, letter] if word else [letter]
+            word = ""
+        found += [word] if word else []
+    return tuple(found)
+
+
+def _in_word(letter: str) -> bool:
+    """Whether a character is part of words: letters, digits, marks on letters, joiners.
+
+    Not `\\w` of `re`, which takes the vowel signs of Indic scripts for punctuation.
+    """
+    return bool(letter) and (
+        letter.isalnum() or letter in _JOINERS or unicodedata.category(letter)[0] == "M"
+    )
+
+
+class TokenClassification(TaskType):
+    """A label a word; scored by accuracy, or by span F1 where labels are BIO."""
+
+    name = "token-classification"
+
+    def read(
+        self, path: Path, columns: Columns | None = None, *, gold: bool = True
+    ) -> list[Example]:
+        """Return the sentences of a CoNLL-U, two-column or JSON lines file (text without gold)."""
+        return [
+            Example(s.words, s.tags, s.lines, s.language, str(path))
+            for s in read_sentences(path, dict(columns or {}), tagged=gold)
+        ]
+
+    def examples(self, inputs: Sequence[Any]) -> list[Example]:
+        """Return examples of lists of words, or of texts, which are split into words."""
+        return [Example(_words(item)) for item in inputs]
+
+    def labels(self, examples: Sequence[Example]) -> tuple[str, ...]:
+        """Return the tags that occur, sorted; of almost-universal tags only the universal ones."""
+        counts: dict[str, int] = {}
+        for example in examples:
+            for tag in example.gold:
+                if tag is not None:
+                    counts[tag] = counts.get(tag, 0) + 1
+        stray = sum(count for tag, count in counts.items() if tag not in UPOS)
+        if stray <= _STRAY * sum(counts.values()):
+            counts = {tag: count for tag, count in counts.items() if tag in UPOS}
+        return tuple(sorted(counts))
+
+    def encode(
+        self, tokenizer: Any, examples: Sequence[Example], labels: Sequence[str], max_length: int
+    ) -> list[Window]:
+        """Return windows of whole words."""
+        table = pieces.word_pieces(tokenizer, [w for e in examples for w in e.inputs])
+        frame = pieces.frame(tokenizer)
+        numbers = {label: number for number, label in enumerate(labels)}
+        return [
+            window
+            for at, example in enumerate(examples)
+            for window in _windows(
+                at,
+                [table[word] for word in example.inputs],
+                _targets(example, numbers),
+                frame,
+                max_length,
+            )
+        ]
+
+    def init_head(self, head: HeadSpec, base: BaseIdentity) -> dict[str, Tensor]:
+        """Return a linear layer, hidden size to labels."""
+        return linear_head(base.hidden_size, len(head.labels))
+
+    def logits(self, head: Mapping[str, Tensor], outputs: Tensor, batch: Batch) -> Tensor:
+        """Return the linear layer's values at every word's mean vector."""
+        from torch.nn.functional import linear
+
+        return linear(unit_means(outputs, batch["units"]), head["weight"], head["bias"])
+
+    def decode(
+        self, example: Example, windows: Sequence[tuple[Window, Tensor]], labels: Sequence[str]
+    ) -> Prediction:
+        """Return the likeliest label of every word."""
+        names: list[str] = []
+        sure: list[float] = []
+        for window, logits in windows:
+            best = logits[: window.count].float().softmax(-1).max(-1)
+            names += [labels[i] for i in best.indices.tolist()]
+            sure += best.values.tolist()
+        return Prediction(tuple(names), tuple(sure))
+
+    def tally(
+        self, example: Example, prediction: Prediction, labels: Sequence[str]
+    ) -> tuple[float, ...]:
+        """Return right and counted words; for BIO labels also right, predicted and gold spans."""
+        counted = [_counts(gold, labels) for gold in example.gold]
+        pairs = zip(example.gold, prediction.labels, counted, strict=True)
+        right = sum(gold == label for gold, label, counts in pairs if counts)
+        if not metrics.is_bio(labels):
+            return float(right), float(sum(counted))
+        gold, predicted = metrics.spans(example.gold), metrics.spans(prediction.labels)
+        spans = (len(gold & predicted), len(predicted), len(gold))
+        return float(right), float(sum(counted)), *map(float, spans)
+
+    def metrics(self, total: Sequence[float], labels: Sequence[str]) -> dict[str, float]:
+        """Return accuracy, after span F1 where labels are BIO."""
+        accuracy = {"accuracy": metrics.ratio(total[0], total[1])}
+        return {"f1": metrics.f1(*total[2:]), **accuracy} if metrics.is_bio(labels) else accuracy
+
+    def size(self, example: Example) -> int:
+        """Return the number of words with a gold tag."""
+        return sum(tag is not None for tag in example.gold)
+
+
+def _words(item: Any) -> tuple[str, ...]:
+    words = split_words(item) if isinstance(item, str) else tuple(item)
+    if not words or not all(isinstance(word, str) and word.strip() for word in words):
+        raise UsageError(f"a sentence is a text or a list of words, found {item!r}")
+    return words
+
+
+def _counts(gold: str | None, labels: Sequence[str]) -> bool:
+    return gold is not None and (gold in UPOS or not UPOS.issuperset(labels))
+
+
+def _targets(example: Example, numbers: Mapping[str, int]) -> list[int]:
+    universal = UPOS.issuperset(numbers)
+    targets = []
+    for at, tag in enumerate(example.gold or (None,) * len(example.inputs)):
+        if tag is None or (universal and tag not in numbers):
+            targets.append(IGNORED)
+        elif tag in numbers:
+            targets.append(numbers[tag])
+        else:
+            line = example.starts[at] if example.starts else None
+            raise DataError(
+                f"{example.origin}:{line}: unknown tag `{tag}`", hint=near(tag, numbers), tag=tag
+            )
+    return targets
+
+
+def _windows(
+    at: int,
+    words: Sequence[tuple[int, ...]],
+    targets: Sequence[int],
+    frame: pieces.Frame,
+    max_length: int,
+) -> Iterator[Window]:
+    room = max_length - frame.length
+    first = 0
+    while first < len(words):
+        ids: list[int] = []
+        units: list[int] = []
+        lost = 0
+        end = first
+        while end < len(words) and (end == first or len(ids) + len(words[end]) <= room):
+            kept = words[end][:room]
+            lost += len(words[end]) - len(kept)
+            ids += kept
+            units += [end - first] * len(kept)
+            end += 1
+        yield Window(
+            example=at,
+            ids=frame.around(ids),
+            units=(*[-1] * len(frame.before), *units, *[-1] * len(frame.after)),
+            count=end - first,
+            targets=tuple(targets[first:end]),
+            first=first,
+            lost=lost,
+        )
+        first = end

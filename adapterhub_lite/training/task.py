@@ -1,0 +1,136 @@
+"""Train task adapters and their heads, over frozen adapters of a language or over nothing.
+
+Over one language adapter: MAD-X (Pfeiffer et al. 2020).  Over a pair's bilingual adapter: BAD-X
+(Parovic et al. 2022).  Over several in turn, the next one at every step: target-ready task adapters
+(Parovic et al. 2023), which then stand on any of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from adapterhub_lite import languages
+from adapterhub_lite.adapter import Adapter, Kind
+from adapterhub_lite.composition import parse, refs
+from adapterhub_lite.errors import UsageError, near
+from adapterhub_lite.home import Home
+from adapterhub_lite.model.base import Base
+from adapterhub_lite.tasks.base import Columns
+from adapterhub_lite.training import setup
+from adapterhub_lite.training.settings import TaskSettings
+from adapterhub_lite.training.setup import Config, Paths
+from adapterhub_lite.training.task_data import read_data
+from adapterhub_lite.training.task_run import TaskRun
+
+
+def train_task(
+    task: str,
+    *,
+    train: Paths,
+    dev: str | Path | None = None,
+    source: str,
+    over: str | Sequence[str] | None = None,
+    task_type: str | None = None,
+    columns: Columns | None = None,
+    dataset: str | None = None,
+    base: Base | str | Path | None = None,
+    home: Home | str | Path | None = None,
+    name: str | None = None,
+    method: str | None = None,
+    config: Config = None,
+    leave_out: Sequence[int] | None = None,
+    steps: int | None = None,
+    batch_size: int | None = None,
+    lr: float | None = None,
+    seed: int | None = None,
+    settings: TaskSettings | None = None,
+    licence: str | None = None,
+    resume: bool = True,
+    output: str | Path | None = None,
+    quiet: bool = False,
+) -> Adapter:
+    """Train a task adapter with its head and add it to the home.
+
+    Args:
+        task: name of the task, `pos`, `ner`, `names`, ...
+        train: labelled files; the format follows from the file, see the docs of the task type.
+        dev: labelled file to score the adapter on at the end.
+        source: BCP 47 tag of the language of the labels.
+        over: what is frozen underneath: a ref or composition; several refs are taken in turn,
+            one a step; `None` trains on the base alone.
+        task_type: left out, it follows from `task` (`task_data.TASK_TYPES`).
+        columns: the data's names for fields, `{"label": "intent"}`.
+        dataset: name of the data, for the manifest and for scores.
+        name: the adapter's name; `TASK-SOURCE`, followed by what it is over, when left out.
+        method: left out, as what is underneath.
+        leave_out: layers without adapter; left out, as what is underneath.
+
+    The other arguments are those of `train_language`.
+
+    Raises:
+        DataError: a bad line, or in `dev` a label that `train` does not have.
+        BaseMismatchError: `over` was trained on another base.
+        TrainingError, UsageError, MethodError, HomeError: see the message.
+    """
+    chosen = (settings or TaskSettings()).changed(
+        steps=steps, batch_size=batch_size, lr=lr, seed=seed
+    )
+    tag = languages.normalise(source)
+    where = setup.place(home, base)
+    below = underneath(where.home, over)
+    first = below[0][-1].manifest if below else None
+    shape = where.shape(
+        method or (first.method if first else setup.DEFAULT_METHOD),
+        config,
+        leave_out if leave_out is not None else (first.leave_out if first else ()),
+    )
+    job = TaskRun(
+        where,
+        shape,
+        chosen,
+        read_data(
+            where,
+            task,
+            task_type=task_type,
+            train=train,
+            dev=dev,
+            columns=columns,
+            tag=tag,
+            settings=chosen,
+        ),
+        below,
+        tag,
+        dataset,
+    )
+    name = name or setup.seeded(_name(task, tag, below), chosen)
+    return job.run(name, output, licence, resume=resume, quiet=quiet)
+
+
+def underneath(home: Home, over: str | Sequence[str] | None) -> list[tuple[Adapter, ...]]:
+    """Return what is frozen underneath: for every member of a cycle its adapters, bottom first."""
+    if over is None:
+        return []
+    texts = [over] if isinstance(over, str) else list(over)
+    if not texts:
+        raise UsageError("`over` names no adapter")
+    found = [tuple(home.registry.get(ref) for ref in refs(parse(text))) for text in texts]
+    for adapters in found:
+        for adapter in adapters:
+            if adapter.manifest.kind is Kind.TASK:
+                raise UsageError(
+                    f"`{adapter.name}` is a task adapter; a task adapter is trained over adapters "
+                    "of languages",
+                    hint=near(
+                        adapter.name, [a.name for a in home.registry.find(kind=Kind.LANGUAGE)]
+                    ),
+                )
+    return found
+
+
+def _name(task: str, tag: str, below: Sequence[tuple[Adapter, ...]]) -> str:
+    if len(below) > 1:
+        return f"{task}-{tag}-ready"
+    if not below:
+        return f"{task}-{tag}-alone"
+    return f"{task}-{tag}-over-{'-'.join(adapter.name for adapter in below[0])}"

@@ -1,0 +1,126 @@
+"""Labelled data of a task: read, checked, with its label list, and cut into batches."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from adapterhub_lite.adapter import Corpus, HeadSpec
+from adapterhub_lite.errors import DataError, TrainingError, UsageError
+from adapterhub_lite.model.base import Base
+from adapterhub_lite.tasks import pieces
+from adapterhub_lite.tasks.base import Columns, Example, TaskType
+from adapterhub_lite.training import setup
+from adapterhub_lite.training.batches import WindowBatches
+from adapterhub_lite.training.settings import TaskSettings
+from adapterhub_lite.training.setup import Paths, Place
+
+log = logging.getLogger(__name__)
+
+TASK_TYPES = {
+    **dict.fromkeys(("pos", "upos", "ner", "chunking"), "token-classification"),
+    **dict.fromkeys(("names", "nli", "sentiment", "topic", "intent"), "sequence-classification"),
+    **dict.fromkeys(("qa", "squad"), "question-answering"),
+}
+"""Task types of tasks that go by one name everywhere."""
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """Training data of a task, read and with its label list."""
+
+    task: str
+    task_type: TaskType
+    train: tuple[Example, ...]
+    dev: tuple[Example, ...]
+    head: HeadSpec
+    corpora: tuple[Corpus, ...]
+
+
+def type_of(task: str, task_type: str | None) -> str:
+    """Return the task type's name: as given, else by the task's name.
+
+    Raises:
+        UsageError: an unknown task with no task type given.
+    """
+    if task_type is None and task not in TASK_TYPES:
+        raise UsageError(
+            f"which type of task is `{task}`?",
+            hint="add `--type token-classification`, `sequence-classification` or "
+            "`question-answering`",
+        )
+    return task_type or TASK_TYPES[task]
+
+
+def read_data(
+    where: Place,
+    task: str,
+    *,
+    task_type: str | None,
+    train: Paths,
+    dev: str | Path | None,
+    columns: Columns | None,
+    tag: str,
+    settings: TaskSettings,
+) -> Data:
+    """Return the data of a task.
+
+    Raises:
+        DataError: a bad line, one label only, or labels in `dev` that `train` does not have.
+    """
+    kind = where.plugins.task_type(type_of(task, task_type))
+    files = setup.path_list(train)
+    read = [(path, kind.read(path, columns)) for path in files]
+    examples = tuple(e for _, found in read for e in found)[: settings.limit]
+    labels = kind.labels(examples)
+    if kind.labelled and len(labels) < 2:
+        found = f"only `{labels[0]}`" if labels else "none"
+        raise DataError(f"{files[0]}: at least two labels are needed, found {found}")
+    checked = tuple(kind.read(Path(dev), columns)) if dev is not None else ()
+    kind.encode(where.base.tokenizer, checked, labels, 512)
+    return Data(
+        task,
+        kind,
+        examples,
+        checked,
+        HeadSpec(kind.name, labels),
+        tuple(setup.corpus(path, len(found), tag) for path, found in read),
+    )
+
+
+def fresh_head(data: Data, base: Base, seed: int) -> dict[str, torch.Tensor]:
+    """Return a new head's weights by their full keys.  Same seed, same bytes."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        head = data.task_type.init_head(data.head, base.identity)
+    return {f"head.{key}": tensor for key, tensor in head.items()}
+
+
+def window_batches(
+    data: Data, base: Base, settings: TaskSettings, compositions: Sequence[str] = ()
+) -> WindowBatches:
+    """Return the batches of the training examples.
+
+    Raises:
+        TrainingError: no example has a label.
+    """
+    longest = settings.max_length or pieces.max_length(base.tokenizer, base.model.config)
+    windows = data.task_type.encode(base.tokenizer, data.train, data.head.labels, longest)
+    lost = sum(window.lost for window in windows)
+    if lost:
+        log.warning("%d tokens were cut from examples longer than %d tokens", lost, longest)
+    batches = WindowBatches(
+        windows,
+        data.task_type,
+        pad=pieces.pad_id(base.tokenizer),
+        batch_size=settings.batch_size,
+        seed=settings.seed,
+        compositions=compositions,
+    )
+    if not batches.windows:
+        raise TrainingError("no training example has a label that can be learned")
+    return batches

@@ -1,0 +1,144 @@
+"""One run of task training: attach, train the adapter with its head, score, record."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from adapterhub_lite.adapter import Adapter, Kind, LanguageUse, Role
+from adapterhub_lite.composition import Composition, Ref, Stack
+from adapterhub_lite.model.attach import DEFAULT, Attachment, attach
+from adapterhub_lite.tasks.inference import score_examples
+from adapterhub_lite.training import setup
+from adapterhub_lite.training.loop import Trainee, fit
+from adapterhub_lite.training.runs import Run
+from adapterhub_lite.training.settings import TaskSettings
+from adapterhub_lite.training.setup import NEW, Place
+from adapterhub_lite.training.task_data import Data, fresh_head, window_batches
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class TaskRun:
+    """A run of task training."""
+
+    where: Place
+    shape: setup.Shape
+    settings: TaskSettings
+    data: Data
+    below: list[tuple[Adapter, ...]]
+    source: str
+    dataset: str | None
+
+    def run(
+        self,
+        name: str,
+        output: str | Path | None,
+        licence: str | None,
+        *,
+        resume: bool,
+        quiet: bool,
+    ) -> Adapter:
+        """Train, or go on, or return what is already there."""
+        run = Run(
+            Path(output) if output else self.where.home.path / "runs" / name,
+            setup.run_identity(
+                self.where,
+                self.shape,
+                self.settings,
+                self.data.corpora,
+                kind=Kind.TASK.value,
+                name=name,
+                task=[self.data.task, self.data.task_type.name, self.dataset],
+                over=[[a.digest for a in adapters] for adapters in self.below],
+            ),
+        )
+        finished = run.adapter(self.where.home, resume=resume)
+        if finished is not None:
+            log.info("`%s` is already trained: %s", name, finished.ref)
+            return finished
+        with self._attach() as attachment:
+            tokens = self._fit(attachment, run, name, quiet=quiet)
+            manifest = setup.manifest_of(
+                self.where,
+                self.shape,
+                Kind.TASK,
+                (LanguageUse(self.source, Role.SOURCE),),
+                task=self.data.task,
+                dataset=self.dataset,
+                head=self.data.head,
+                licence=licence,
+                training=setup.training_record(
+                    self.data.task,
+                    self.data.corpora,
+                    tokens,
+                    self.settings,
+                    self._dev_metrics(attachment),
+                ),
+                **self._over(),
+            )
+            adapter = setup.store(self.where, attachment, manifest, run.folder, name)
+        run.finish(adapter=adapter.digest, name=adapter.name)
+        return adapter
+
+    def _over(self) -> dict[str, Any]:
+        """Return the manifest's fields on what was underneath."""
+        records = [tuple(a.underneath() for a in adapters) for adapters in self.below]
+        if len(records) > 1:
+            return {"seen": tuple(record for found in records for record in found)}
+        return {"trained_over": records[0] if records else ()}
+
+    def _attach(self) -> Attachment:
+        loaded = self.where.fresh(self.shape, Kind.TASK, self.settings.seed)
+        loaded.head = self.data.head
+        loaded.weights |= fresh_head(self.data, self.where.base, self.settings.seed)
+        stacks: list[Composition] = [
+            Stack(*(Ref(adapter.digest) for adapter in adapters), Ref(NEW))
+            for adapters in self.below
+        ] or [Ref(NEW)]
+        names = [DEFAULT] if len(stacks) == 1 else [str(number) for number in range(len(stacks))]
+        return attach(
+            self.where.base,
+            dict(zip(names, stacks, strict=True)),
+            home=self.where.home,
+            adapters={NEW: loaded},
+            trainable={NEW},
+        )
+
+    def _fit(self, attachment: Attachment, run: Run, name: str, *, quiet: bool) -> int:
+        def head_of(composition: str | None) -> Mapping[str, Tensor]:
+            if composition is not None:
+                attachment.use(composition)
+            found = attachment.head(composition or DEFAULT)
+            assert found is not None
+            return found[1]
+
+        several = attachment.names if len(attachment.names) > 1 else ()
+        return fit(
+            Trainee(
+                self.where.base,
+                self.data.task_type,
+                attachment.parameters_of(NEW),
+                head_of,
+                dropout=self.settings.dropout,
+            ),
+            window_batches(self.data, self.where.base, self.settings, several),
+            self.settings,
+            run.folder,
+            label=name,
+            quiet=quiet,
+        )
+
+    def _dev_metrics(self, attachment: Attachment) -> dict[str, float]:
+        if not self.data.dev:
+            return {}
+        name = attachment.names[0]
+        metrics, _ = score_examples(attachment, self.data.task_type, self.data.dev, name=name)
+        return {f"dev_{key}": value for key, value in metrics.items()}
