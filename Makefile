@@ -1,0 +1,47 @@
+# The two commands: `make demo` and `make test`.  Needed beforehand: Python 3.11 and make.
+# Everything is installed into .venv, at the versions in constraints.txt.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/installed
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format clean
+
+help: ## list what can be made
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1	/' | expand -t 18
+
+demo: $(STAMP) ## resolve, attach, tag and score on the starter adapters, on a copy of the home
+	@$(BIN)/python demo/demo.py
+
+test: lint ## lint, then all tests with coverage
+	@echo "pytest"
+	@$(BIN)/python -m pytest --cov --cov-report=term
+
+lint: $(STAMP) ## ruff (rules and format) and mypy (strict)
+	@echo "ruff"
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --check --quiet . || (echo "run: make format" && false)
+	@echo "mypy"
+	@$(BIN)/mypy --no-error-summary
+
+format: $(STAMP) ## write the format that lint asks for
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+clean: ## remove what the commands above made
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || (echo "Python 3.11 or newer is needed: make PYTHON=path/to/python3.11" && false)
+	@echo "installing into $(VENV) (a few minutes, once)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "  1/2 torch"
+	@$(PIP) torch
+	@echo "  2/2 transformers, SQLAlchemy and the test tools"
+	@$(PIP) --editable '.[test]'
+	@touch $@

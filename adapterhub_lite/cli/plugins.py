@@ -1,0 +1,130 @@
+"""Commands about what can be used: `methods`, `plugins`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from adapterhub_lite.cli.command import AhlGroup, command, settings, to_json
+from adapterhub_lite.cli.output import facts, table
+
+if TYPE_CHECKING:
+    from adapterhub_lite.methods.base import Method
+    from adapterhub_lite.plugins import PluginInfo, Plugins
+
+
+def _plugins() -> Plugins:
+    """Return the plugins of the home, or without a home the built-in and installed ones."""
+    from adapterhub_lite import plugins
+    from adapterhub_lite.errors import HomeError
+
+    run = settings()
+    if run.home is not None:
+        return run.open_home().plugins()
+    try:
+        home = run.open_home()
+    except HomeError:
+        return plugins.load()
+    return home.plugins()
+
+
+@command("methods", examples=("ahl methods", "ahl methods bottleneck", "ahl methods --json"))
+@click.argument("name", required=False)
+def methods(name: str | None) -> None:
+    """List methods, or the config of method NAME."""
+    plugins = _plugins()
+    shown = (
+        [plugins.method(name)] if name else [plugins.methods[n] for n in sorted(plugins.methods)]
+    )
+    if settings().json:
+        values = [_method(plugins, method) for method in shown]
+        click.echo(to_json(values[0] if name else values))
+    elif name:
+        rows = (_field(field) for field in shown[0].Config.describe())
+        table(("field", "type", "default", "meaning"), rows)
+    else:
+        rows = ((m.name, plugins.provider(m.name).plugin, _summary(m)) for m in shown)
+        table(("method", "plugin", "what it is"), rows)
+
+
+def _method(plugins: Plugins, method: Method) -> dict[str, Any]:
+    fields = [
+        {"name": f.name, "type": f.type, "default": f.default, "help": f.help}
+        for f in method.Config.describe()
+    ]
+    provider = plugins.provider(method.name)
+    return {
+        "name": method.name,
+        "plugin": provider.plugin,
+        "version": provider.version,
+        "summary": _summary(method),
+        "config": fields,
+    }
+
+
+def _field(field: Any) -> tuple[str, ...]:
+    return (field.name, field.type, str(field.default), field.help)
+
+
+def _summary(method: Method) -> str:
+    """Return the first line of the file that has the method: paper first."""
+    import sys
+
+    module = sys.modules[type(method).__module__]
+    return (module.__doc__ or type(method).__doc__ or "").strip().splitlines()[0]
+
+
+@click.group(
+    "plugins",
+    cls=AhlGroup,
+    invoke_without_command=True,
+    examples=("ahl plugins", "ahl plugins --json", "ahl plugins trust"),
+)
+@click.pass_context
+def plugins(context: click.Context) -> None:
+    """List plugins: what each offers, and what is wrong with it."""
+    if context.invoked_subcommand is not None:
+        return
+    infos = [info for _, info in sorted(_plugins().infos.items())]
+    if settings().json:
+        click.echo(to_json([_info(info) for info in infos]))
+        return
+    rows = ((i.name, i.version, i.origin, ", ".join(i.offers), _problems(i)) for i in infos)
+    table(("plugin", "version", "from", "offers", "problems"), rows)
+
+
+def _info(info: PluginInfo) -> dict[str, Any]:
+    return {
+        "name": info.name,
+        "version": info.version,
+        "origin": info.origin,
+        "offers": info.offers,
+        "problems": info.problems,
+    }
+
+
+def _problems(info: PluginInfo) -> str:
+    return "; ".join(info.problems) or "-"
+
+
+@command("trust", examples=("ahl plugins trust", "ahl --home team plugins trust"))
+def trust() -> None:
+    """Let the files in `plugins/` of this home run.
+
+    They are trusted as they are now: a file that changes later asks again. Read them first:
+    plugins are programs.
+    """
+    run = settings()
+    home = run.open_home()
+    files = home.trust_plugins()
+    if run.json:
+        click.echo(to_json({"home": home.path, "trusted": files}))
+        return
+    facts((path.name, str(path)) for path in files)
+    run.say(f"trusted {len(files)} files in `{home.path}`")
+
+
+plugins.add_command(trust)
+
+COMMANDS = (methods, plugins)

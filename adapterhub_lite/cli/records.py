@@ -1,0 +1,253 @@
+"""Commands about single adapters in a registry: `add`, `list`, `show`, `remove`, `alias`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from adapterhub_lite.cli.command import command, settings, to_json
+from adapterhub_lite.cli.output import facts, table
+from adapterhub_lite.errors import UsageError
+
+if TYPE_CHECKING:
+    from adapterhub_lite.adapter import Adapter, Underneath
+    from adapterhub_lite.home import Home
+    from adapterhub_lite.registry import BaseEntry
+
+KINDS = ("language", "bilingual", "task", "domain")
+
+
+def summary(adapter: Adapter) -> dict[str, Any]:
+    """Return what `list --json` prints of an adapter."""
+    manifest = adapter.manifest
+    return {
+        "name": adapter.name,
+        "ref": adapter.ref,
+        "digest": adapter.digest,
+        "aliases": list(adapter.aliases),
+        "kind": manifest.kind.value,
+        "languages": [{"tag": use.tag, "role": use.role.value} for use in manifest.languages],
+        "task": manifest.task,
+        "dataset": manifest.dataset,
+        "method": manifest.method,
+        "base": manifest.base.name,
+        "remote": adapter.remote,
+        "added": adapter.added.isoformat(),
+    }
+
+
+def _changed(adapter: Adapter, words: str) -> None:
+    run = settings()
+    click.echo(to_json(summary(adapter)) if run.json else adapter.ref)
+    run.say(words)
+
+
+@command(
+    "add",
+    examples=(
+        "ahl add trained/gv-wiki --name gv-wiki --alias gv",
+        "ahl add bases/e5-mmt-6 --name e5-mmt-6",
+    ),
+)
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--name", required=True, help="Name in this registry.")
+@click.option("--alias", "aliases", multiple=True, help="Another name; may be repeated.")
+def add(folder: Path, name: str, aliases: tuple[str, ...]) -> None:
+    """Add an adapter from a FOLDER, or a base model.
+
+    An adapter's folder holds `adapter.json` and `weights.safetensors`. The folder of a base model
+    holds `config.json` and weights; it stays where it is, and the registry remembers the place.
+    """
+    home = settings().open_home()
+    if not (folder / "adapter.json").exists() and (folder / "config.json").exists():
+        _add_base(home, folder, name, aliases)
+        return
+    adapter = home.add(folder, name=name, aliases=aliases)
+    _changed(adapter, f"added {adapter.manifest.kind} adapter `{name}`")
+
+
+def _add_base(home: Home, folder: Path, name: str, aliases: tuple[str, ...]) -> None:
+    from dataclasses import replace
+
+    from adapterhub_lite.model.base import load_base
+
+    if aliases:
+        raise UsageError(f"`{folder}` is a base model, which has no aliases")
+    identity = replace(load_base(folder, home=home).identity, name=name)
+    place = folder.resolve()
+    below = place.is_relative_to(home.path.resolve())
+    where = place.relative_to(home.path.resolve()) if below else place
+    entry = home.registry.add_base(identity, str(where))
+    run = settings()
+    click.echo(to_json(entry) if run.json else name)
+    run.say(f"added base model `{name}` ({identity.layers} layers × {identity.hidden_size})")
+
+
+@command(
+    "list",
+    examples=(
+        "ahl list",
+        "ahl list --kind language --lang gv",
+        "ahl list --task pos --base e5-mmt-6 --json",
+        "ahl list --bases",
+    ),
+)
+@click.option("--kind", type=click.Choice(KINDS), help="What they are for.")
+@click.option("--lang", metavar="TAG", help="Language tag (BCP 47).")
+@click.option("--task", metavar="NAME", help="Task.")
+@click.option("--base", metavar="NAME", help="Base model.")
+@click.option("--method", metavar="NAME", help="Method (`ahl methods` lists them).")
+@click.option("--remote/--local", default=None, help="Known but not on disk, or on disk.")
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only the first N.")
+@click.option("--bases", is_flag=True, help="List base models instead.")
+def list_(
+    kind: str | None,
+    lang: str | None,
+    task: str | None,
+    base: str | None,
+    method: str | None,
+    remote: bool | None,
+    limit: int | None,
+    bases: bool,
+) -> None:
+    """List adapters, by name."""
+    from adapterhub_lite import languages
+    from adapterhub_lite.adapter import Kind
+
+    run = settings()
+    if bases:
+        _list_bases(run.open_home().registry.bases())
+        return
+    found = run.open_home().registry.find(
+        kind=Kind(kind) if kind else None,
+        language=languages.normalise(lang) if lang else None,
+        task=task,
+        base_name=base,
+        method=method,
+        remote=remote,
+        limit=limit,
+    )
+    if run.json:
+        click.echo(to_json([summary(adapter) for adapter in found]))
+        return
+    table(("ref", "kind", "languages", "task", "method", "base", "where"), map(_row, found))
+    run.say(f"{len(found)} adapter{'s' * (len(found) != 1)}")
+
+
+def _list_bases(entries: list[BaseEntry]) -> None:
+    if settings().json:
+        click.echo(to_json(entries))
+        return
+    rows = (
+        (
+            entry.identity.name,
+            entry.identity.architecture,
+            f"{entry.identity.layers} × {entry.identity.hidden_size}",
+            entry.identity.fingerprint[:12] or "-",
+            entry.location or "-",
+        )
+        for entry in entries
+    )
+    table(("base", "architecture", "layers × width", "fingerprint", "where"), rows)
+
+
+def _row(adapter: Adapter) -> tuple[str, ...]:
+    manifest = adapter.manifest
+    return (
+        adapter.ref,
+        manifest.kind.value,
+        " ".join(manifest.tags()),
+        manifest.task or "-",
+        manifest.method,
+        manifest.base.name,
+        "remote" if adapter.remote else "here",
+    )
+
+
+@command("show", examples=("ahl show gv-wiki", "ahl show gv-wiki --json"))
+@click.argument("ref")
+def show(ref: str) -> None:
+    """Show all that is recorded of one adapter.
+
+    REF is a name, an alias, a digest or its first letters, or `name@digest`.
+    """
+    from adapterhub_lite import manifest as manifests
+
+    run = settings()
+    adapter = run.open_home().registry.get(ref)
+    if run.json:
+        values = summary(adapter) | {"manifest": manifests.to_json(adapter.manifest)}
+        click.echo(to_json(values))
+        return
+    facts(_facts(adapter))
+
+
+def _facts(adapter: Adapter) -> list[tuple[str, str]]:
+    m = adapter.manifest
+    base = f"{m.base.name} ({m.base.layers} layers × {m.base.hidden_size})"
+    uses = (f"{use.tag} ({use.role.value})" for use in m.languages)
+    weights = f"{m.weights.size / 1e6:.2f} MB" if m.weights else ""
+    return [
+        ("name", adapter.name),
+        ("aliases", " ".join(adapter.aliases)),
+        ("digest", adapter.digest),
+        ("kind", m.kind.value),
+        ("languages", ", ".join(uses)),
+        ("task", m.task or ""),
+        ("dataset", m.dataset or ""),
+        ("labels", " ".join(m.head.labels) if m.head else ""),
+        ("base", base),
+        ("method", f"{m.method} (plugin {m.provider.plugin} {m.provider.version})"),
+        ("config", " ".join(f"{key}={value}" for key, value in m.config.items())),
+        ("left out", " ".join(map(str, m.leave_out))),
+        ("trained over", "; ".join(map(_under, m.trained_over))),
+        ("seen", "; ".join(map(_under, m.seen))),
+        ("merged from", " ".join(f"{p.weight:g}*{p.digest[:12]}" for p in m.parents)),
+        *_training(adapter),
+        ("licence", m.licence or ""),
+        ("authors", ", ".join(m.authors)),
+        (
+            "source",
+            " ".join(filter(None, (m.source.hub_id, m.source.revision))) if m.source else "",
+        ),
+        ("weights", "remote" if adapter.remote else weights),
+        ("added", f"{adapter.added:%Y-%m-%d %H:%M}"),
+    ]
+
+
+def _training(adapter: Adapter) -> list[tuple[str, str]]:
+    training = adapter.manifest.training
+    if training is None:
+        return []
+    corpora = (f"{c.name} ({c.examples} examples)" for c in training.corpora)
+    size = f"{training.steps} steps, {training.tokens} tokens, seed {training.seed}"
+    return [("trained on", ", ".join(corpora)), ("training", f"{training.objective}: {size}")]
+
+
+def _under(adapter: Underneath) -> str:
+    tags = "-".join(use.tag for use in adapter.languages)
+    which = adapter.digest[:12] or adapter.source or "unknown"
+    return f"{adapter.kind.value} {tags} ({which})"
+
+
+@command("remove", examples=("ahl remove gv-wiki@3f2a9c", "ahl remove en-wiki --force"))
+@click.argument("ref")
+@click.option("--force", is_flag=True, help="Also if other adapters were trained over it.")
+def remove(ref: str, force: bool) -> None:
+    """Remove one adapter and all its names."""
+    adapter = settings().open_home().registry.remove(ref, force=force)
+    _changed(adapter, f"removed `{adapter.name}`; `ahl gc` frees the disk")
+
+
+@command("alias", examples=("ahl alias manx gv-wiki", "ahl alias manx gv-wiki@3f2a9c"))
+@click.argument("alias")
+@click.argument("ref")
+def alias(alias: str, ref: str) -> None:
+    """Let ALIAS mean REF; an alias that is taken moves."""
+    adapter = settings().open_home().registry.alias(alias, ref)
+    _changed(adapter, f"`{alias}` is {adapter.ref}")
+
+
+COMMANDS = (add, list_, show, remove, alias)

@@ -1,0 +1,53 @@
+"""The command `resolve`: which adapters for these languages, and why."""
+
+from __future__ import annotations
+
+import click
+
+from adapterhub_lite.cli.command import command, settings, to_json
+
+
+@command(
+    "resolve",
+    examples=(
+        "ahl resolve en gv --task pos",
+        "ahl resolve en sw --task ner --base xlm-roberta-base --offline",
+        "ahl resolve en gv --task pos --policy matched --json",
+        "ahl resolve en gv --task pos --quiet   # only the composition",
+    ),
+)
+@click.argument("source")
+@click.argument("target")
+@click.option("--task", required=True, help="What to do: `pos`, `ner`, ...")
+@click.option("--base", help="Base model [default: the one that fits, if it is clear].")
+@click.option("--dataset", help="Only task adapters for this data set's labels.")
+@click.option("--method", help="Only adapters of this method.")
+@click.option("--licence", "licences", multiple=True, help="Allowed licence; may be repeated.")
+@click.option("--offline", is_flag=True, help="Only adapters that are on disk.")
+@click.option(
+    "--policy",
+    type=click.Choice(["bilingual", "matched", "scores"]),
+    default="bilingual",
+    show_default=True,
+    help="Prefer bilingual adapters, matched training, or recorded scores.",
+)
+def resolve(source: str, target: str, **options: object) -> None:
+    """Say which adapters to run for a pair of languages.
+
+    SOURCE is the language of the labels, TARGET that of the text (BCP 47 tags). The answer is one
+    composition with its reasons, the alternatives, and what would make it better. Exit code 3 if
+    nothing fits; the explanation then says what would.
+    """
+    from adapterhub_lite.resolver import resolve as find
+
+    run = settings()
+    resolution = find(source, target, home=run.open_home(), **options)  # type: ignore[arg-type]
+    if run.json:
+        click.echo(to_json(resolution.to_json()))
+    elif run.quiet:
+        click.echo(str(resolution.composition))
+    else:
+        click.echo(resolution.explain())
+
+
+COMMANDS = (resolve,)

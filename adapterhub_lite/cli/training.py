@@ -1,0 +1,266 @@
+"""The commands `train language`, `train bilingual`, `train task`.
+
+Each ends with an adapter in the registry, its provenance recorded, and its ref on stdout.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_type_hints
+
+import click
+
+from adapterhub_lite.cli.command import AhlGroup, command, settings, to_json
+from adapterhub_lite.cli.records import summary
+from adapterhub_lite.errors import UsageError, near
+
+if TYPE_CHECKING:
+    from adapterhub_lite.adapter import Adapter
+    from adapterhub_lite.training import Settings
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+FILE = click.Path(path_type=Path)
+
+
+def training_options(function: F) -> F:
+    """Add what all three commands take: base, method, and the settings of a run."""
+    for option in reversed(
+        (
+            click.option("--base", help="Base model [default: the home's, if it has just one]."),
+            click.option("--name", help="Name in the registry [default: made from the rest]."),
+            click.option("--method", help="Method [default: as its neighbours, or bottleneck]."),
+            click.option(
+                "--set",
+                "config",
+                multiple=True,
+                metavar="FIELD=VALUE",
+                help="Config of the method (`ahl methods NAME` lists it); may be repeated.",
+            ),
+            click.option(
+                "--leave-out",
+                multiple=True,
+                type=click.IntRange(min=0),
+                metavar="LAYER",
+                help="Layer without adapter, counted from 0; may be repeated.",
+            ),
+            click.option("--steps", type=click.IntRange(min=1), help="Updates of the weights."),
+            click.option("--batch-size", type=click.IntRange(min=1), help="Items in a batch."),
+            click.option("--lr", type=float, help="Learning rate at its highest."),
+            click.option("--seed", type=int, help="Seed of weights, order and masks."),
+            click.option(
+                "--setting",
+                "more",
+                multiple=True,
+                metavar="NAME=VALUE",
+                help="Any other setting of the run, as warmup=0.2; may be repeated.",
+            ),
+            click.option("--licence", help="Licence of the weights, for the manifest."),
+            click.option("--output", type=FILE, help="Run folder [default: HOME/runs/NAME]."),
+            click.option(
+                "--resume/--no-resume",
+                default=True,
+                show_default=True,
+                help="Go on with this run where it was interrupted, or start afresh.",
+            ),
+        )
+    ):
+        function = option(function)
+    return function
+
+
+@click.group(
+    "train",
+    cls=AhlGroup,
+    examples=(
+        "ahl train language fo --text fo.txt",
+        "ahl train task pos --train en.conllu --source en --over en-wiki",
+    ),
+)
+def train() -> None:
+    """Train an adapter.
+
+    It ends in the registry, with all that made it recorded.
+    """
+
+
+@command(
+    "language",
+    examples=(
+        "ahl train language fo --text fo.txt",
+        "ahl train language fo --text news.txt --text web.txt --steps 600 --set reduction=2",
+        "ahl train language fo --text fo.txt --parallel en-fo.tsv",
+    ),
+)
+@click.argument("lang")
+@click.option("--text", multiple=True, required=True, type=FILE, help="Text; may be repeated.")
+@click.option(
+    "--parallel",
+    multiple=True,
+    type=FILE,
+    help="Lines `translation TAB sentence`, the translation in a language the base knows.",
+)
+@training_options
+def language(
+    lang: str, text: tuple[Path, ...], parallel: tuple[Path, ...], **options: Any
+) -> None:
+    """Train a language adapter for LANG (a language tag) on text.
+
+    For a language that the base has never seen, a few thousand translated sentences help more than
+    any amount of text alone: `--parallel`.
+    """
+    from adapterhub_lite.training import LanguageSettings, train_language
+
+    given = _given(options, LanguageSettings())
+    _done(train_language(lang, text, parallel=parallel or None, **given))
+
+
+@command(
+    "bilingual",
+    examples=("ahl train bilingual en fo --text en=en.txt --text fo=fo.txt --ratio 1:2",),
+)
+@click.argument("source")
+@click.argument("target")
+@click.option(
+    "--text", multiple=True, required=True, metavar="LANG=FILE", help="Text; may be repeated."
+)
+@click.option("--ratio", default="1:1", show_default=True, help="Batches of source to target.")
+@training_options
+def bilingual(source: str, target: str, text: tuple[str, ...], ratio: str, **options: Any) -> None:
+    """Train a bilingual adapter on text of two languages."""
+    from adapterhub_lite.training import LanguageSettings, train_bilingual
+
+    files, shares = _by_language(text), _ratio(ratio)
+    given = _given(options, LanguageSettings())
+    _done(train_bilingual(source, target, text=files, ratio=shares, **given))
+
+
+@command(
+    "task",
+    examples=(
+        "ahl train task pos --train en.conllu --source en --over en-wiki",
+        "ahl train task pos --train en.conllu --source en --over en-wiki --over de-wiki",
+        "ahl train task topic --type sequence-classification --train en.csv --source en",
+    ),
+)
+@click.argument("task")
+@click.option(
+    "--train",
+    "train_files",
+    multiple=True,
+    required=True,
+    type=FILE,
+    help="Labelled file; may be repeated.",
+)
+@click.option("--dev", type=FILE, help="Labelled file to score the adapter on at the end.")
+@click.option("--source", required=True, metavar="TAG", help="Language of the examples.")
+@click.option(
+    "--over",
+    multiple=True,
+    metavar="REF",
+    help="Language or bilingual adapter underneath; several are cycled through (target-ready).",
+)
+@click.option("--type", "task_type", help="Task type [default: told from TASK].")
+@click.option("--dataset", help="Name of the data, for scores.")
+@click.option(
+    "--column", "columns", multiple=True, metavar="WHAT=NAME", help="Where the file has what."
+)
+@training_options
+def task(
+    task: str,
+    train_files: tuple[Path, ...],
+    over: tuple[str, ...],
+    columns: tuple[str, ...],
+    **options: Any,
+) -> None:
+    """Train a task adapter with its head.
+
+    It stands over a frozen language adapter, over a bilingual one, or over the base alone.
+    """
+    from adapterhub_lite.training import TaskSettings, train_task
+
+    named = pairs(columns, "--column", "WHAT=NAME")
+    given = _given(options, TaskSettings())
+    _done(train_task(task, train=train_files, over=over or None, columns=named or None, **given))
+
+
+def pairs(texts: tuple[str, ...], option: str, form: str) -> dict[str, str]:
+    """Return `name=value` texts as a mapping; a usage error names the option."""
+    found = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name or not value:
+            raise click.BadParameter(f"expected {form}, found `{text}`", param_hint=option)
+        found[name] = value
+    return found
+
+
+def _by_language(texts: tuple[str, ...]) -> dict[str, list[Path]]:
+    files: dict[str, list[Path]] = {}
+    for text in texts:
+        for tag, path in pairs((text,), "--text", "LANG=FILE").items():
+            files.setdefault(tag, []).append(Path(path))
+    return files
+
+
+def _ratio(text: str) -> tuple[int, int]:
+    first, _, second = text.partition(":")
+    if not (first.isdigit() and second.isdigit() and int(first) + int(second)):
+        raise click.BadParameter(f"expected two numbers as in 1:2, found `{text}`")
+    return int(first), int(second)
+
+
+def _given(options: dict[str, Any], defaults: Settings) -> dict[str, Any]:
+    """Return keyword arguments for training: what the user did not leave out, and where."""
+    from adapterhub_lite.cli.progress import show_log
+
+    run = settings()
+    show_log(quiet=run.quiet)
+    home = run.open_home()
+    config, more = options.pop("config"), options.pop("more")
+    given = {name: value for name, value in options.items() if value not in (None, ())}
+    if config:
+        method = home.plugins().method(given.get("method") or "bottleneck")
+        given |= {"method": method.name, "config": method.Config.from_settings(config)}
+    if more:
+        given["settings"] = defaults.changed(**_typed(more, defaults))
+    return given | {"home": home, "quiet": run.quiet}
+
+
+def _typed(texts: tuple[str, ...], defaults: Settings) -> dict[str, Any]:
+    """Return `name=value` texts as settings, each of the type that its annotation asks for."""
+    hints = get_type_hints(type(defaults))
+    found = {}
+    for name, text in pairs(texts, "--setting", "NAME=VALUE").items():
+        if name not in hints:
+            raise UsageError(f"there is no setting `{name}`", hint=near(name, hints))
+        types = get_args(hints[name]) or (hints[name],)
+        found[name] = _value(name, text, types)
+    return found
+
+
+def _value(name: str, text: str, types: tuple[type, ...]) -> Any:
+    try:
+        value = json.loads(text)
+    except ValueError:
+        value = text
+    if float in types and type(value) is int:
+        return float(value)
+    if type(value) not in types:
+        wanted = " or ".join(t.__name__ for t in types if t is not type(None))
+        raise UsageError(f"setting `{name}` must be {wanted}, found `{text}`")
+    return value
+
+
+def _done(adapter: Adapter) -> None:
+    run = settings()
+    click.echo(to_json(summary(adapter)) if run.json else adapter.ref)
+    run.say(f"trained {adapter.manifest.kind} adapter `{adapter.name}`")
+
+
+for _command in (language, bilingual, task):
+    train.add_command(_command)
+
+COMMANDS = (train,)

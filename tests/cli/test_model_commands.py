@@ -1,0 +1,258 @@
+"""From an empty home to labels and scores, by commands alone, on a tiny random base."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from adapterhub_lite import Home
+from adapterhub_lite.cli import main
+from adapterhub_lite.testing.homes import copy_home
+from adapterhub_lite.testing.models import save_tiny_base
+
+SHORT = ("--steps", "3", "--batch-size", "4", "--setting", "block=16", "--quiet")
+SENTENCE = "w5 w6 w7"
+
+
+def call(home: Path, *arguments: str, code: int = 0) -> Result:
+    result = CliRunner().invoke(main, ["--home", str(home), *arguments])
+    assert result.exit_code == code, result.output
+    return result
+
+
+def write_data(folder: Path) -> None:
+    """Text of two languages that share no word, and words tagged by their number."""
+    draw = random.Random(0)
+    for tag, words in {"en": range(5, 50), "gv": range(50, 95)}.items():
+        lines = (" ".join(f"w{n}" for n in draw.choices(words, k=12)) for _ in range(80))
+        (folder / f"{tag}.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    tagged = ((f"w{n}", "NOUN" if n % 2 else "VERB") for n in draw.choices(range(5, 50), k=120))
+    rows = [f"{word}\t{tag}\n" + "\n" * (i % 6 == 5) for i, (word, tag) in enumerate(tagged)]
+    (folder / "pos.tsv").write_text("".join(rows), encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home in which en, gv, the pair and pos were trained by commands."""
+    home = Home.init(tmp_path_factory.mktemp("trained") / "home").path
+    save_tiny_base(home / "bases" / "tiny", "xlm-roberta")
+    write_data(home)
+    assert call(home, "add", str(home / "bases" / "tiny"), "--name", "tiny").stdout == "tiny\n"
+    for tag in ("en", "gv"):
+        text = str(home / f"{tag}.txt")
+        call(home, "train", "language", tag, "--text", text, "--set", "reduction=4", *SHORT)
+    texts = [f"--text=en={home / 'en.txt'}", f"--text=gv={home / 'gv.txt'}"]
+    call(home, "train", "bilingual", "en", "gv", *texts, "--ratio", "1:2", *SHORT)
+    task = ("train", "task", "pos", "--train", str(home / "pos.tsv"), "--source", "en")
+    call(home, *task, "--over", "en", "--steps", "3", "--quiet")
+    return home
+
+
+@pytest.fixture
+def home(trained: Path, tmp_path: Path) -> Path:
+    return copy_home(trained, tmp_path / "home").path
+
+
+@pytest.fixture
+def ahl_json(home: Path) -> Callable[..., Any]:
+    def run(*arguments: str, code: int = 0) -> Any:
+        return json.loads(call(home, *arguments, "--json", code=code).stdout)
+
+    return run
+
+
+def test_training_recorded_what_was_asked_for(ahl_json: Callable[..., Any]) -> None:
+    shown = ahl_json("show", "gv")
+    manifest = shown["manifest"]
+    assert manifest["config"]["reduction"] == 4.0
+    assert manifest["training"]["steps"] == 3
+    assert manifest["training"]["settings"]["block"] == 16
+    assert manifest["training"]["corpora"][0]["name"] == "gv.txt"
+    over = ahl_json("show", ahl_json("list", "--task", "pos")[0]["name"])["manifest"]
+    assert over["trained_over"][0]["digest"] == ahl_json("show", "en")["digest"]
+    assert ahl_json("show", "en-gv")["manifest"]["training"]["settings"]["ratio"] == [1, 2]
+
+
+def test_bases_are_listed(ahl_json: Callable[..., Any], home: Path) -> None:
+    (base,) = ahl_json("list", "--bases")
+    assert base["location"] == "bases/tiny"
+    assert base["identity"]["layers"] == 3
+    line = call(home, "list", "--bases").stdout.split("\t")
+    assert line[:3] == ["tiny", "xlm-roberta", "3 × 32"]
+
+
+def test_predict_a_sentence(home: Path, ahl_json: Callable[..., Any]) -> None:
+    lines = call(home, "predict", "en", "gv", SENTENCE, "--task", "pos").stdout.splitlines()
+    words, labels, sure = zip(*(line.split("\t") for line in lines), strict=True)
+    assert words == ("w5", "w6", "w7")
+    assert set(labels) <= {"NOUN", "VERB"}
+    assert all(0.5 <= float(value) <= 1 for value in sure)
+    (item,) = ahl_json("predict", "en", "gv", SENTENCE, "--task", "pos")
+    assert item["inputs"] == list(words)
+    assert item["labels"] == list(labels)
+
+
+def test_two_languages_in_one_call_are_as_two_calls(ahl_json: Callable[..., Any]) -> None:
+    both = ahl_json("predict", "en", "gv,en", SENTENCE, SENTENCE, "--task", "pos")
+    assert [item["language"] for item in both] == ["gv", "en"]
+    for item in both:
+        (alone,) = ahl_json("predict", "en", item["language"], SENTENCE, "--task", "pos")
+        assert item["labels"] == alone["labels"]
+        assert item["probabilities"] == pytest.approx(alone["probabilities"], abs=2e-4)
+
+
+def test_a_composition_can_be_named(ahl_json: Callable[..., Any]) -> None:
+    answer = ahl_json("resolve", "en", "gv", "--task", "pos")
+    (item,) = ahl_json("predict", "--composition", answer["composition"], SENTENCE)
+    (resolved,) = ahl_json("predict", "en", "gv", "--task", "pos", SENTENCE)
+    assert item["probabilities"] == pytest.approx(resolved["probabilities"], abs=2e-4)
+
+
+def test_predict_a_file(home: Path, ahl_json: Callable[..., Any], tmp_path: Path) -> None:
+    text = tmp_path / "two.txt"
+    text.write_text("w5 w6\nw7\n", encoding="utf-8")
+    found = call(home, "predict", "en", "gv", "--task", "pos", "--file", str(text)).stdout
+    assert [block.count("\n") + 1 for block in found.strip().split("\n\n")] == [2, 1]
+    records = tmp_path / "mixed.jsonl"
+    rows = [{"words": ["w5", "w6"], "language": tag} for tag in ("gv", "en")]
+    records.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    items = ahl_json("predict", "en", "--task", "pos", "--file", str(records))
+    assert [item["language"] for item in items] == ["gv", "en"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["predict", "en", "gv", "--task", "pos"], 2, "TEXT"),
+        (["predict", "en", "gv", SENTENCE], 2, "--task"),
+        (["predict", "--composition", "gv"], 2, "TEXT"),
+        (["predict", "--composition", "stack(gv", SENTENCE], 2, ">>>"),
+        (["predict", "en", "gv", "--task", "pos", "--file", "none.txt"], 1, "none.txt"),
+        (["predict", "en", "gv,en", "--task", "pos", SENTENCE], 2, "2"),
+        (["predict", "en", "gv", "--task", "ner", SENTENCE], 3, "ner"),
+        (["evaluate", "en", "gv", "none.tsv", "--task", "pos"], 1, "none.tsv"),
+        (["train", "language", "gv", "--text", "none.txt", *SHORT], 1, "none.txt"),
+        (["train", "language", "gv", "--text", "gv.txt", "--setting", "blok=3"], 2, "block"),
+        (["train", "language", "gv", "--text", "gv.txt", "--setting", "block=x"], 2, "int"),
+        (["train", "language", "gv", "--text", "gv.txt", "--set", "reduktion=3"], 1, "reduction"),
+        (["train", "language", "gv", "--text", "gv.txt", "--set", "reduction"], 1, "name=value"),
+        (["train", "language", "gv", "--text", "gv.txt", "--leave-out", "9"], 2, "9"),
+        (["train", "bilingual", "en", "gv", "--text", "gv.txt"], 2, "LANG=FILE"),
+        (["train", "bilingual", "en", "gv", "--text", "en=en.txt", "--ratio", "1"], 2, "1:2"),
+    ],
+)
+def test_mistakes_end_in_one_error(
+    home: Path,
+    trained: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    code: int,
+    words: str,
+) -> None:
+    monkeypatch.chdir(trained)
+    result = call(home, *arguments, code=code)
+    assert result.stdout == ""
+    assert [line[:7] for line in result.stderr.splitlines()].count("error: ") == 1
+    assert words in result.stderr
+
+
+def test_garbled_text_is_reported_with_its_line(home: Path, tmp_path: Path) -> None:
+    path = tmp_path / "bad.txt"
+    path.write_bytes(b"w5 w6\nw7 \xff\xfe\n")
+    result = call(home, "train", "language", "gv", "--text", str(path), *SHORT, code=1)
+    assert result.stderr.startswith(f"error: {path}:2: ")
+
+
+def test_progress_is_on_stderr_and_quiet_is_quiet(trained: Path, tmp_path: Path) -> None:
+    home = copy_home(trained, tmp_path / "home").path
+    shutil.copy(trained / "gv.txt", tmp_path)
+    train = ("train", "language", "gv", "--text", str(tmp_path / "gv.txt"), "--name", "again")
+    short = ("--steps", "2", "--batch-size", "2", "--setting", "block=16")
+    result = call(home, *train, *short)
+    assert result.stdout.startswith("again@")
+    assert result.stdout.count("\n") == 1
+    assert "trained language adapter `again`" in result.stderr
+    assert call(home, *train, *short, "--no-resume", "--quiet").stderr == ""
+
+
+def test_evaluate_an_answer_a_composition_and_a_table(
+    home: Path, trained: Path, ahl_json: Callable[..., Any]
+) -> None:
+    data = str(trained / "pos.tsv")
+    answer = ahl_json("evaluate", "en", "gv", data, "--task", "pos")
+    assert answer["low"] <= answer["value"] <= answer["high"]
+    assert (answer["language"], answer["n"], answer["metric"]) == ("gv", 120, "accuracy")
+    named = ("evaluate", "gv", data, "--composition", answer["composition"])
+    assert ahl_json(*named)["value"] == answer["value"]
+    measured = ahl_json("evaluate", "en", f"gv={data}", f"en={data}", "--task", "pos")
+    assert measured["targets"] == ["gv", "en"]
+    assert {"source kept", "MAD-X"} <= set(measured["strategies"])
+    kept = {c["target"]: c for c in measured["cells"] if c["strategy"] == "source kept"}
+    assert kept["gv"]["mean"] == kept["en"]["mean"], "the same composition on the same file"
+    assert len(Home.find(home).registry.scores(task="pos", language="gv")) >= 3
+
+
+def test_evaluate_prints_uncertainty_and_draws(home: Path, trained: Path, tmp_path: Path) -> None:
+    data, drawn = str(trained / "pos.tsv"), tmp_path / "table.svg"
+    full = ("--full", data, "--full-seed", "0", "--full-seed", "1", "--quiet")
+    options = ("--task", "pos", "--no-record", "--picture", str(drawn))
+    result = call(home, "evaluate", "en", f"gv={data}", *options, *full)
+    head, row = (line.split("\t") for line in result.stdout.splitlines())
+    assert head[0] == "target"
+    assert head[-1] == "full fine-tuning"
+    assert " ± " in row[-1]
+    assert " to " in row[head.index("MAD-X")]
+    assert drawn.read_text(encoding="utf-8").startswith("<?xml")
+    assert Home.find(home).registry.scores() == []
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["en", "gv", "pos.tsv"], "--task"),
+        (["en", "gv", "--task", "pos"], "FILE"),
+        (["gv", "--composition", "pos-en-over-en"], "TARGET FILE"),
+        (["en", "gv=pos.tsv", "fo", "--task", "pos"], "TARGET=FILE"),
+        (["en", "gv=pos.tsv", "--task", "pos", "--strategy", "madx"], "madx"),
+    ],
+)
+def test_wrong_evaluations_are_usage_errors(
+    trained: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], said: str
+) -> None:
+    monkeypatch.chdir(trained)
+    result = call(trained, "evaluate", *words, code=2)
+    assert said in result.stderr
+
+
+def test_an_interrupt_is_exit_code_130_and_the_run_goes_on_later(
+    trained: Path, tmp_path: Path
+) -> None:
+    home = copy_home(trained, tmp_path / "home").path
+    options = ("--text", str(trained / "gv.txt"), "--name", "long", "--batch-size", "2")
+    train = ("train", "language", "gv", *options, "--setting=block=16", "--setting=save_every=5")
+    command = [sys.executable, "-m", "adapterhub_lite", "--home", str(home), *train, "--steps=400"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        give_up = time.monotonic() + 120
+        while not list((home / "runs").rglob("checkpoint-*/trainer_state.json")):
+            assert process.poll() is None
+            assert time.monotonic() < give_up
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert said.rstrip().endswith("interrupted")
+    assert "Traceback" not in said
+    resumed = call(home, *train, "--steps=400")
+    assert "going on from checkpoint" in resumed.stderr
+    assert resumed.stdout.startswith("long@")
