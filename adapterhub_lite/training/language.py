@@ -16,7 +16,7 @@ from adapterhub_lite.home import Home
 from adapterhub_lite.model.base import Base
 from adapterhub_lite.training import setup
 from adapterhub_lite.training.language_run import TextRun
-from adapterhub_lite.training.parallel import read_pairs
+from adapterhub_lite.training.parallel import Pairs, read_pairs
 from adapterhub_lite.training.settings import LanguageSettings
 from adapterhub_lite.training.setup import Config, Paths, Place
 from adapterhub_lite.training.text import Text, read_text
@@ -81,9 +81,7 @@ def train_language(
         (LanguageUse(tag, Role.LANGUAGE),),
         _read(where, {tag: text}, chosen),
         (1,),
-        pairs=read_pairs(tag, setup.path_list(parallel), where.base, longest=chosen.block)
-        if parallel is not None
-        else None,
+        _pairs(where, {tag: parallel} if parallel is not None else {}, chosen),
     )
     name = name or setup.seeded(tag, chosen)
     return job.run(name, output, licence, resume=resume, quiet=quiet)
@@ -95,6 +93,7 @@ def train_bilingual(
     *,
     text: Mapping[str, Paths],
     ratio: tuple[int, int] = (1, 1),
+    parallel: Mapping[str, Paths] | None = None,
     base: Base | str | Path | None = None,
     home: Home | str | Path | None = None,
     name: str | None = None,
@@ -118,6 +117,7 @@ def train_bilingual(
         target: of the language of use; the checkpoint with the lowest loss on it is kept.
         text: files by language tag, for both.
         ratio: batches of the source, batches of the target, in turn.
+        parallel: files of translated sentences by language tag, as for `train_language`.
         name: the adapter's name; `SOURCE-TARGET` when left out.
 
     The other arguments and errors are those of `train_language`.
@@ -144,9 +144,26 @@ def train_bilingual(
         (LanguageUse(tags[0], Role.SOURCE), LanguageUse(tags[1], Role.TARGET)),
         _read(where, {tag: files[tag] for tag in tags}, chosen),
         tuple(ratio),
+        _pairs(where, parallel or {}, chosen),
     )
     name = name or setup.seeded("-".join(tags), chosen)
     return job.run(name, output, licence, resume=resume, quiet=quiet)
+
+
+def _pairs(where: Place, files: Mapping[str, Paths], settings: LanguageSettings) -> Pairs | None:
+    """Return the pairs of all files as one, so that every batch is of any of the languages."""
+    longest = settings.block
+    read = [
+        read_pairs(languages.normalise(tag), setup.path_list(paths), where.base, longest=longest)
+        for tag, paths in files.items()
+    ]
+    if not read:
+        return None
+    return Pairs(
+        tuple(ids for pairs in read for ids in pairs.sentences),
+        tuple(ids for pairs in read for ids in pairs.translations),
+        tuple(corpus for pairs in read for corpus in pairs.corpora),
+    )
 
 
 def _read(where: Place, files: Mapping[str, Paths], settings: LanguageSettings) -> tuple[Text, ...]:

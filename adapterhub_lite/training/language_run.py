@@ -57,6 +57,7 @@ class TextRun:
         quiet: bool,
     ) -> Adapter:
         """Train, or go on, or return what is already there."""
+        setup.check_dropout(self.shape, self.settings)
         corpora = [corpus for text in self.texts for corpus in text.corpora]
         corpora += self.pairs.corpora if self.pairs else ()
         run = Run(
@@ -195,9 +196,10 @@ class TextRun:
         before = self._losses(masking, "before", {})
         if self.settings.output_bias:
             some = [s.batch(_FAR + number) for s in streams for number in range(_BIAS_BATCHES)]
-            counts = torch.stack([t.counts / t.counts.sum() for t in self.texts]).mean(0)
-            total = sum(int(text.counts.sum()) for text in self.texts)
-            first = bias_from_counts(self.where.base, counts * total, some)
+            counts = [masking.predictable(text.counts) for text in self.texts]
+            total = sum(int(some_counts.sum()) for some_counts in counts)
+            shares = torch.stack([c / c.sum() for c in counts]).mean(0)
+            first = bias_from_counts(self.where.base, shares * total, some)
             with torch.no_grad():
                 attachment.parameters_of(NEW)["head.bias"].copy_(first)
         attachment.use(DEFAULT)

@@ -49,8 +49,8 @@ class Alignment:
 
     def logits(self, head: Mapping[str, Tensor], outputs: Tensor, batch: Batch) -> Tensor:  # noqa: ARG002 - it has no head
         """Return sentence vectors (rows, hidden size)."""
-        means: Tensor = unit_means(outputs, batch["units"])
-        return means[:, 0]
+        vectors: Tensor = unit_means(outputs, batch["units"])[:, 0]
+        return vectors
 
     def loss(self, logits: Tensor, batch: Batch) -> Tensor:
         """Return the loss of the docstring's formula."""

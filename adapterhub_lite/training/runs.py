@@ -66,13 +66,17 @@ class Run:
         done = _read(self.folder / _DONE)
         if same and resume:
             return done
-        if before is not None and done is None and resume:
+        if before is not None and done is None and resume and self._begun():
             self._refuse(before)
         self._clear()
         self.folder.mkdir(parents=True, exist_ok=True)
         text = json.dumps(self.what, indent=2, sort_keys=True, ensure_ascii=False)
         (self.folder / _WHAT).write_text(text + "\n", encoding="utf-8")
         return None
+
+    def _begun(self) -> bool:
+        """Whether there is work in the folder that clearing it would throw away."""
+        return any(self.folder.glob("checkpoint-*"))
 
     def _refuse(self, before: Mapping[str, Any]) -> None:
         for key in sorted({*before, *self.what}):

@@ -141,6 +141,16 @@ def language_shape(
     return where.shape(found.name, config, leave_out or ())
 
 
+def check_dropout(shape: Shape, settings: Settings) -> None:
+    """Raise `UsageError` where a method's dropout would silently do nothing."""
+    rate = shape.config.to_mapping().get("dropout")
+    if rate and not settings.dropout:
+        raise UsageError(
+            f"the config has a dropout of {rate}, but the settings keep dropout off",
+            hint="add the setting `dropout=true`, or take it out of the config",
+        )
+
+
 def _common_shape(where: Place) -> Adapter | None:
     identity = where.base.identity
     known = where.home.registry.find(kind=Kind.LANGUAGE, base=identity, remote=False)

@@ -47,6 +47,7 @@ class TaskRun:
         quiet: bool,
     ) -> Adapter:
         """Train, or go on, or return what is already there."""
+        setup.check_dropout(self.shape, self.settings)
         run = Run(
             Path(output) if output else self.where.home.path / "runs" / name,
             setup.run_identity(

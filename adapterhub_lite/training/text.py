@@ -118,6 +118,10 @@ class Masking:
         self.ordinary = (~self.special[: len(tokenizer)]).nonzero().flatten()
         self.starts = _word_starts(tokenizer) if whole_words and not causal else None
 
+    def predictable(self, counts: Tensor) -> Tensor:
+        """Return piece counts without the pieces that are never to be predicted."""
+        return counts if self.causal else counts.masked_fill(self.special[: len(counts)], 0)
+
     def batch(self, blocks: Tensor, seed: int) -> Batch:
         """Return the batch of some blocks; same seed, same masks."""
         ids = blocks.long()

@@ -1,0 +1,234 @@
+"""Score one composition, or one fully fine-tuned model, on labelled data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+from adapterhub_lite import digests, languages
+from adapterhub_lite.adapter import HeadSpec
+from adapterhub_lite.composition import Composition, parse, refs, rename
+from adapterhub_lite.errors import CompositionError, DataError
+from adapterhub_lite.evaluation.results import Result, interval
+from adapterhub_lite.resolver import Request, Resolution, answer
+from adapterhub_lite.tasks.inference import BATCH, head_of, score_examples
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from adapterhub_lite.home import Home
+    from adapterhub_lite.model.base import Base
+    from adapterhub_lite.tasks.base import Columns, Example, TaskType
+
+FULL = "full-fine-tuning"
+"""What stands for the composition in scores of fully fine-tuned models."""
+
+
+@runtime_checkable
+class Tuned(Protocol):
+    """A fully fine-tuned model, as `training.train_full` returns it."""
+
+    base: Base
+    head: HeadSpec
+    head_weights: dict[str, Tensor]
+    task: str
+    source: str
+    seed: int
+
+
+def evaluate(
+    what: Composition | str | Request | Resolution | Tuned,
+    data: str | Path,
+    *,
+    language: str | None = None,
+    source: str | None = None,
+    task: str | None = None,
+    dataset: str | None = None,
+    split: str = "test",
+    columns: Columns | None = None,
+    base: Base | str | Path | None = None,
+    home: Home | str | Path | None = None,
+    limit: int | None = None,
+    record: bool = True,
+    batch_size: int = BATCH,
+) -> Result:
+    """Score a composition on a labelled file and record the score.
+
+    Args:
+        what: a composition; a request or its resolution; or a fully fine-tuned model.
+        data: labelled file, as its task type reads it.
+        language: of the data; that of the request where there is one.
+        source: language of the labels trained on; left out, that of the task adapter.
+        task: left out, that of the adapter with the head.
+        dataset: name of the data; left out, the file's name with the start of its SHA-256, so
+            that scores are only ever compared on equal data.
+        limit: use only the first so many examples.
+        record: keep the scores in the home's registry, where the resolver finds them.
+
+    Raises:
+        DataError: a bad line, or nothing with a label in the file.
+        CompositionError: no head on top of the composition.
+    """
+    from adapterhub_lite.home import Home
+
+    home = home if isinstance(home, Home) else Home.find(home)
+    if isinstance(what, Request):
+        what = answer(what, home.registry, home.plugins())
+    if isinstance(what, Resolution):
+        language = language or what.request.target
+        base = base or what.base.name
+        what = what.composition
+    if language is None:
+        raise DataError(f"{data}: in which language is it?", hint="add `--target LANGUAGE`")
+    path = Path(data)
+    measured = _Measurement(
+        path,
+        languages.normalise(language),
+        (dataset or data_name(path)) + (f"-first{limit}" if limit else ""),
+        split,
+        columns,
+        limit,
+        batch_size,
+    )
+    if isinstance(what, Tuned):
+        result = measured.tuned(what, home)
+    else:
+        composition = parse(what) if isinstance(what, str) else what
+        result = measured.composition(composition, home, base, task=task, source=source)
+    if record:
+        home.registry.record_scores(result.scores())
+    return result
+
+
+def data_name(path: Path) -> str:
+    """Return a name that only equal data has: the file's, and the start of its SHA-256."""
+    if not path.is_file():
+        raise DataError(f"{path}: there is no such file")
+    return f"{path.name.partition('.')[0]}-{digests.of_file(path)[: digests.SHORT]}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Measurement:
+    """One file to score on."""
+
+    path: Path
+    language: str
+    dataset: str
+    split: str
+    columns: Columns | None
+    limit: int | None
+    batch_size: int
+
+    def composition(
+        self,
+        composition: Composition,
+        home: Home,
+        base: Base | str | Path | None,
+        *,
+        task: str | None,
+        source: str | None,
+    ) -> Result:
+        """Score a composition of the home's adapters."""
+        from adapterhub_lite.prediction import attach_all
+
+        exact = rename(composition, lambda ref: str(home.registry.get(ref).digest))
+        top = _top(exact, home)
+        assert top.head is not None
+        labelled = top.tags()
+        task_type = home.plugins().task_type(top.head.type)
+        with attach_all({"default": exact}, base, home) as attachment:
+            examples = self._examples(task_type)
+            head = head_of(attachment, "default")
+            metrics, tallies = score_examples(
+                attachment,
+                task_type,
+                examples,
+                name="default",
+                head=head,
+                batch_size=self.batch_size,
+            )
+        return self._result(
+            task_type,
+            head[0].labels,
+            examples,
+            metrics,
+            tallies,
+            composition=str(exact),
+            task=task or top.task or "",
+            source_language=languages.normalise(source) if source else labelled[0],
+            seed=top.training.seed if top.training else 0,
+        )
+
+    def tuned(self, model: Tuned, home: Home) -> Result:
+        """Score a fully fine-tuned model."""
+        from adapterhub_lite.model.attach import attach
+
+        task_type = home.plugins().task_type(model.head.type)
+        examples = self._examples(task_type)
+        with attach(model.base, {"default": None}, home=home) as attachment:
+            metrics, tallies = score_examples(
+                attachment,
+                task_type,
+                examples,
+                name="default",
+                head=(model.head, model.head_weights),
+                batch_size=self.batch_size,
+            )
+        return self._result(
+            task_type,
+            model.head.labels,
+            examples,
+            metrics,
+            tallies,
+            composition=FULL,
+            task=model.task,
+            source_language=model.source,
+            seed=model.seed,
+        )
+
+    def _examples(self, task_type: TaskType) -> list[Example]:
+        examples = task_type.read(self.path, self.columns)[: self.limit]
+        if not any(task_type.size(example) for example in examples):
+            raise DataError(f"{self.path}: nothing in it has a label to compare with")
+        return examples
+
+    def _result(
+        self,
+        task_type: TaskType,
+        labels: tuple[str, ...],
+        examples: Sequence[Example],
+        metrics: Mapping[str, float],
+        tallies: Sequence[tuple[float, ...]],
+        **facts: Any,
+    ) -> Result:
+        metric = next(iter(metrics))
+        low, high = interval([tallies], task_type, labels)
+        return Result(
+            dataset=self.dataset,
+            split=self.split,
+            language=self.language,
+            metric=metric,
+            value=metrics[metric],
+            low=low,
+            high=high,
+            n=sum(task_type.size(example) for example in examples),
+            metrics=dict(metrics),
+            tallies=tuple(tallies),
+            labels=labels,
+            task_type=task_type.name,
+            **facts,
+        )
+
+
+def _top(composition: Composition, home: Home) -> Any:
+    """Return the manifest of the adapter whose head is used: the topmost that has one."""
+    for ref in reversed(refs(composition)):
+        manifest = home.registry.get(ref).manifest
+        if manifest.head is not None:
+            return manifest
+    raise CompositionError(
+        f"`{composition}` has no head: there is nothing to score",
+        hint="put a task adapter on top: `stack(LANGUAGE, TASK)`",
+    )

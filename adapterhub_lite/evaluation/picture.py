@@ -1,0 +1,82 @@
+"""A picture of a table: targets down, strategies across, colour and number for the score."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+from adapterhub_lite.errors import HomeError, UsageError
+from adapterhub_lite.evaluation.table import Table
+
+_CELL = (1.5, 0.45)
+"""Width and height of a cell in inches."""
+
+
+def picture(table: Table, path: str | Path) -> Path:
+    """Draw a table as a heat map; each row's best is bold.  The format follows from the extension.
+
+    Raises:
+        UsageError: matplotlib is not installed, or it does not know the extension.
+        HomeError: the file cannot be written.
+    """
+    try:
+        import matplotlib as mpl
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise UsageError(
+            "pictures need matplotlib", hint="`pip install 'adapterhub_lite[plots]'`"
+        ) from None
+    targets, strategies = table.targets, table.strategies
+    figure = Figure(
+        figsize=(1.2 + _CELL[0] * len(strategies), 1.6 + _CELL[1] * len(targets)),
+        layout="constrained",
+    )
+    axes = figure.subplots()
+    values = [[_mean(table, t, s) for s in strategies] for t in targets]
+    image = axes.imshow(values, aspect="auto", cmap="viridis")
+    middle = sum(image.get_clim()) / 2
+    for row, target in enumerate(targets):
+        best = max(value for value in values[row] if not math.isnan(value))
+        for column, strategy in enumerate(strategies):
+            value = values[row][column]
+            axes.text(
+                column,
+                row,
+                _text(table, target, strategy),
+                ha="center",
+                va="center",
+                fontsize=8,
+                color="black" if value > middle else "white",
+                fontweight="bold" if value == best else "normal",
+            )
+    axes.set_xticks(
+        range(len(strategies)), [s.replace(", ", ",\n") for s in strategies], fontsize=8
+    )
+    axes.set_yticks(range(len(targets)), targets)
+    axes.xaxis.tick_top()
+    axes.set_title(f"{table.task}, labels in {table.source}: {table.metric} (%)", fontsize=10)
+    try:
+        with mpl.rc_context({"svg.hashsalt": "adapterhub_lite"}):
+            figure.savefig(path, dpi=150, metadata={"Date": None} if _is_svg(path) else None)
+    except ValueError as error:
+        raise UsageError(f"cannot draw to `{path}`: {error}") from None
+    except OSError as error:
+        raise HomeError(f"cannot write `{path}`: {error.strerror}") from None
+    return Path(path)
+
+
+def _is_svg(path: str | Path) -> bool:
+    return Path(path).suffix == ".svg"
+
+
+def _mean(table: Table, target: str, strategy: str) -> float:
+    cell = table.cell(target, strategy)
+    return cell.mean * 100 if cell is not None else float("nan")
+
+
+def _text(table: Table, target: str, strategy: str) -> str:
+    cell = table.cell(target, strategy)
+    if cell is None:
+        return ""
+    mean = f"{cell.mean * 100:.1f}"
+    return mean if cell.spread is None else f"{mean} ± {cell.spread * 100:.1f}"

@@ -1,0 +1,175 @@
+"""Scores by hand, in the registry, and in tables."""
+
+from __future__ import annotations
+
+import json
+import random
+import statistics
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import adapterhub_lite as ahl
+from adapterhub_lite import digests
+from adapterhub_lite.composition import parse, refs
+from adapterhub_lite.errors import CompositionError, DataError, RefError, UsageError
+from adapterhub_lite.evaluation import evaluate, evaluate_table, picture
+from adapterhub_lite.evaluation.results import interval
+from adapterhub_lite.home import Home
+from adapterhub_lite.model.base import Base
+from adapterhub_lite.plugins import load
+from adapterhub_lite.prediction import predict
+from adapterhub_lite.training import TaskSettings, train_full
+from tests.training.writing import write_tagged
+
+STACK = "stack(fo, pos-en-over-en)"
+
+
+def gold(path: Path) -> list[list[tuple[str, str]]]:
+    blocks = path.read_text().strip().split("\n\n")
+    return [[tuple(line.split("\t")) for line in block.split("\n")] for block in blocks]  # type: ignore[misc]
+
+
+def test_accuracy_by_hand_and_recorded(home: Home, base: Base, test_file: Path) -> None:
+    result = evaluate(STACK, test_file, language="fo", home=home, base=base)
+    sentences = gold(test_file)
+    said = predict([[w for w, _ in s] for s in sentences], composition=STACK, home=home, base=base)
+    right = sum(
+        tag == label
+        for sentence, found in zip(sentences, said, strict=True)
+        for (_, tag), label in zip(sentence, found.labels, strict=True)
+    )
+    n = sum(map(len, sentences))
+    assert (result.metric, result.n) == ("accuracy", n)
+    assert result.value == pytest.approx(right / n)
+    assert result.low <= result.value <= result.high
+    assert 0.02 < result.high - result.low < 0.5
+    (score,) = home.registry.scores(task="pos", language="fo")
+    digest = {name: home.registry.get(name).digest for name in ("fo", "pos-en-over-en")}
+    assert score.composition == f"stack({digest['fo']}, {digest['pos-en-over-en']})"
+    assert (score.value, score.n, score.seed) == (result.value, n, 0)
+    assert score.source_language == "en"
+    assert score.dataset == f"test-{digests.of_file(test_file)[:12]}"
+    evaluate(STACK, test_file, language="fo", home=home, base=base)
+    assert len(home.registry.scores()) == 1
+
+
+def test_requests_and_resolutions(home: Home, base: Base, test_file: Path) -> None:
+    request = ahl.Request("en", "fo", "pos")
+    resolution = ahl.resolve("en", "fo", task="pos", home=home)
+    one = evaluate(request, test_file, home=home, base=base, record=False)
+    other = evaluate(resolution, test_file, home=home, base=base, record=False)
+    assert one == other
+    assert one.language == "fo"
+    assert [home.registry.get(r).ref for r in refs(parse(one.composition))] == list(
+        refs(resolution.composition)
+    )
+    assert home.registry.scores() == []
+
+
+def test_interval_of_equal_examples_is_a_point_and_of_coins_is_known() -> None:
+    words = load(entry_points=False).task_type("token-classification")
+    assert interval([[(3.0, 4.0)] * 10], words, ("A", "B")) == (0.75, 0.75)
+    coins = [(float(number % 2), 1.0) for number in range(400)]
+    low, high = interval([coins], words, ("A", "B"))
+    half = 1.96 * 0.5 / 400**0.5  # normal approximation of the binomial
+    assert low == pytest.approx(0.5 - half, abs=0.01)
+    assert high == pytest.approx(0.5 + half, abs=0.01)
+
+
+def test_table_of_strategies_and_seeds(
+    home: Home, base: Base, test_file: Path, tmp_path: Path
+) -> None:
+    full = [
+        train_full(
+            "pos",
+            train=write_tagged(tmp_path / "train.tsv", random.Random(3), sentences=20),
+            source="en",
+            base=base,
+            home=home,
+            settings=TaskSettings(steps=2, batch_size=4, seed=seed),
+            quiet=True,
+        )
+        for seed in (0, 1)
+    ]
+    said: list[str] = []
+    table = evaluate_table(
+        "pos",
+        {"fo": test_file, "en": test_file},
+        source="en",
+        home=home,
+        base=base,
+        full=full,
+        progress=said.append,
+    )
+    columns = (
+        "no language adapter",
+        "source kept",
+        "MAD-X",
+        "target-ready",
+        "BAD-X",
+        "bilingual, other task adapter",
+        "full fine-tuning",
+    )
+    assert table.targets == ("fo", "en")
+    assert table.strategies == columns
+    assert {c.strategy for c in table.cells if c.target == "fo"} == set(columns)
+    assert table.cell("en", "MAD-X") is None
+    assert said[0] == "fo: no language adapter"
+
+    names = {a.digest: a.name for a in home.registry.find()}
+
+    def stack(strategy: str) -> list[list[str]]:
+        cell = table.cell("fo", strategy)
+        assert cell is not None
+        return [[names[r] for r in refs(parse(c))] for c in cell.compositions]  # type: ignore[index]
+
+    assert stack("no language adapter") == [["pos-en-alone"], ["pos-en-alone-seed1"]]
+    assert stack("source kept") == [["en", "pos-en-over-en"], ["en", "pos-en-over-en-seed1"]]
+    assert stack("MAD-X") == [["fo", "pos-en-over-en"], ["fo", "pos-en-over-en-seed1"]]
+    assert stack("target-ready") == [["fo", "pos-en-ready"], ["fo", "pos-en-ready-seed1"]]
+    assert stack("BAD-X")[0] == ["en-fo", "pos-en-over-en-fo"]
+    assert stack("bilingual, other task adapter")[0] == ["en-fo", "pos-en-over-en"]
+
+    for cell in table.cells:
+        assert set(cell.values) == {0, 1}
+        assert cell.mean == pytest.approx(statistics.fmean(cell.values.values()))
+        assert cell.spread == pytest.approx(statistics.stdev(cell.values.values()))
+        assert cell.low <= cell.mean <= cell.high
+    alone = evaluate(STACK, test_file, language="fo", home=home, base=base)
+    mad_x = table.cell("fo", "MAD-X")
+    assert mad_x is not None
+    assert mad_x.values[0] == alone.value
+    # fo: 7 strategies x 2 seeds; en: all but MAD-X, BAD-X and bilingual
+    assert len(home.registry.scores()) == 14 + 8
+
+    assert json.loads(json.dumps(table.to_json()))["strategies"] == list(columns)
+    for name in ("table.png", "table.svg"):
+        assert picture(table, tmp_path / name).stat().st_size > 5000
+    with pytest.raises(UsageError, match="cannot draw to"):
+        picture(table, tmp_path / "table.xyz")
+    some = evaluate_table(
+        "pos", {"fo": test_file}, source="en", home=home, base=base, strategies=["MAD-X"], limit=5
+    )
+    assert some.strategies == ("MAD-X",)
+
+
+def test_mistakes(home: Home, base: Base, test_file: Path, tmp_path: Path) -> None:
+    common: dict[str, Any] = {"home": home, "base": base}
+    with pytest.raises(CompositionError, match="has no head"):
+        evaluate("average(en, fo)", test_file, language="fo", **common)
+    with pytest.raises(DataError, match="nothing in it has a label"):
+        evaluate("fo", test_file, language="fo", **common)
+    for name in ("x", None):
+        with pytest.raises(DataError, match="there is no such file"):
+            evaluate(STACK, tmp_path / "none.tsv", language="fo", dataset=name, **common)
+    with pytest.raises(DataError, match="in which language is it"):
+        evaluate(STACK, test_file, **common)
+    (tmp_path / "empty.tsv").write_text("w5\t_\n")
+    with pytest.raises(DataError, match="nothing in it has a label"):
+        evaluate(STACK, tmp_path / "empty.tsv", language="fo", **common)
+    with pytest.raises(RefError, match="nothing to measure for `ner`"):
+        evaluate_table("ner", {"fo": test_file}, source="en", **common)
+    with pytest.raises(UsageError, match="did you mean `MAD-X`"):
+        evaluate_table("pos", {"fo": test_file}, source="en", strategies=["MADX"], **common)
