@@ -61,7 +61,7 @@ def from_json(values: object) -> Manifest:
             f"this adapter has manifest format {number}, this version reads up to {FORMAT}",
             hint="upgrade: `pip install -U adapterhub_lite`",
         )
-    result = _from_json(values, Manifest, "manifest")
+    result = _reader(Manifest)(values, "manifest")
     assert isinstance(result, Manifest)
     _check_tags(result.languages)
     return result
@@ -113,10 +113,13 @@ def dumps(manifest: Manifest) -> str:
     return json.dumps(to_json(manifest), indent=2, ensure_ascii=False, sort_keys=True) + "\n"
 
 
+_normal = functools.lru_cache(maxsize=4096)(languages.normalise)
+
+
 def _check_tags(uses: tuple[LanguageUse, ...]) -> None:
     for use in uses:
         try:
-            normal = languages.normalise(use.tag)
+            normal = _normal(use.tag)
         except LanguageTagError as error:
             raise ManifestError(error.message, hint=error.hint) from None
         if normal != use.tag:
@@ -124,7 +127,7 @@ def _check_tags(uses: tuple[LanguageUse, ...]) -> None:
 
 
 def _to_json(value: Any) -> Any:
-    kind = type(value)
+    kind: Any = type(value)
     if kind in _PLAIN:
         return value
     if (fields := _fields(kind)) is not None:
@@ -144,7 +147,7 @@ def _to_json(value: Any) -> Any:
 
 
 @functools.cache
-def _fields(kind: type) -> _Fields | None:
+def _fields(kind: Any) -> _Fields | None:
     """Return a dataclass's fields and defaults; a required one's default equals nothing."""
     if not dataclasses.is_dataclass(kind):
         return None
@@ -154,18 +157,20 @@ def _fields(kind: type) -> _Fields | None:
 def _text(value: Any) -> str:
     if isinstance(value, str):
         return encode_basestring(value)
-    if type(value) in _SHARED:
+    kind: Any = type(value)
+    if kind in _SHARED:
         return _shared_text(value)
     if isinstance(value, tuple):
         return f"[{','.join(map(_text, value))}]"
-    if _fields(type(value)) is not None:
+    if _fields(kind) is not None:
         return _object_text(value)
     return digests.canonical(_to_json(value))
 
 
 def _object_text(value: Any, always: str = "") -> str:
     """Return `digests.canonical(to_json(value))` in half the time: bulk adds live on it."""
-    get, fields = _sorted_fields(type(value))
+    kind: Any = type(value)
+    get, fields = _sorted_fields(kind)
     members = [
         f'"{name}":{_text(item)}'
         for (name, default), item in zip(fields, get(value), strict=True)
@@ -178,7 +183,7 @@ _shared_text = functools.lru_cache(maxsize=4096)(_object_text)
 
 
 @functools.cache
-def _sorted_fields(kind: type) -> tuple[Callable[[Any], tuple[Any, ...]], _Fields]:
+def _sorted_fields(kind: Any) -> tuple[Callable[[Any], tuple[Any, ...]], _Fields]:
     fields = tuple(sorted(_fields(kind) or (), key=lambda field: field[0]))
     return operator.attrgetter(*(name for name, _ in fields)), fields
 
@@ -189,60 +194,85 @@ def _default(field: dataclasses.Field[Any]) -> Any:
     return field.default
 
 
+_Reader: TypeAlias = Callable[[Any, str], Any]
+
+
 @functools.cache
-def _hints(kind: type) -> dict[str, Any]:
-    return typing.get_type_hints(kind)
-
-
-def _from_json(value: Any, hint: Any, where: str) -> Any:
-    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
-        return _object(value, hint, where)
+def _reader(hint: Any) -> _Reader:
+    """Return the function that reads a value of a type; `where` is how errors call its place."""
+    if dataclasses.is_dataclass(hint):
+        return _object_reader(hint)
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if origin in (typing.Union, types.UnionType):
-        if value is None and type(None) in arguments:
-            return None
-        (inner,) = [a for a in arguments if a is not type(None)]
-        return _from_json(value, inner, where)
+    if origin in {typing.Union, types.UnionType}:
+        (inner,) = (a for a in arguments if a is not type(None))
+        read = _reader(inner)
+        return lambda value, where: None if value is None else read(value, where)
     if origin is tuple:
-        if not isinstance(value, list):
-            raise _wrong(where, "a list", value)
-        return tuple(_from_json(v, arguments[0], f"{where}[{i}]") for i, v in enumerate(value))
+        return _list_reader(_reader(arguments[0]))
     if hint is Any:
-        return value
+        return lambda value, _where: value
     if origin is not None and issubclass(origin, Mapping):
+        return _mapping_reader(_reader(arguments[1]))
+    return _enum_reader(hint) if issubclass(hint, StrEnum) else _scalar_reader(hint)
+
+
+def _object_reader(kind: Any) -> _Reader:
+    hints = typing.get_type_hints(kind)
+    readers = {f.name: _reader(hints[f.name]) for f in dataclasses.fields(kind)}
+    required = [name for name, default in _fields(kind) or () if default is dataclasses.MISSING]
+
+    def read(value: Any, where: str) -> Any:
         if not isinstance(value, dict):
             raise _wrong(where, "an object", value)
-        return {
-            key: _from_json(item, arguments[1], f"{where}.{key}") for key, item in value.items()
-        }
-    return _scalar(value, hint, where)
+        for key in value:
+            if key not in readers:
+                raise ManifestError(f"{where} has no field `{key}`", hint=near(key, readers))
+        for name in required:
+            if name not in value:
+                raise ManifestError(f"{where} lacks `{name}`")
+        return kind(**{k: readers[k](v, f"{where}.{k}") for k, v in value.items()})
+
+    return read
 
 
-def _object(value: Any, hint: type, where: str) -> Any:
-    if not isinstance(value, dict):
-        raise _wrong(where, "an object", value)
-    fields = {f.name: f for f in dataclasses.fields(hint)}
-    for key in value:
-        if key not in fields:
-            raise ManifestError(f"{where} has no field `{key}`", hint=near(key, fields))
-    for name, f in fields.items():
-        required = f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
-        if required and name not in value:
-            raise ManifestError(f"{where} lacks `{name}`")
-    hints = _hints(hint)
-    return hint(**{k: _from_json(v, hints[k], f"{where}.{k}") for k, v in value.items()})
+def _list_reader(inner: _Reader) -> _Reader:
+    def read(value: Any, where: str) -> Any:
+        if not isinstance(value, list):
+            raise _wrong(where, "a list", value)
+        return tuple(inner(item, f"{where}[{i}]") for i, item in enumerate(value))
+
+    return read
 
 
-def _scalar(value: Any, hint: Any, where: str) -> Any:
-    if isinstance(hint, type) and issubclass(hint, StrEnum):
-        if value not in [member.value for member in hint]:
-            raise _wrong(where, "one of " + ", ".join(m.value for m in hint), value)
-        return hint(value)
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
-        raise _wrong(where, hint.__name__, value)
-    return value
+def _mapping_reader(inner: _Reader) -> _Reader:
+    def read(value: Any, where: str) -> Any:
+        if not isinstance(value, dict):
+            raise _wrong(where, "an object", value)
+        return {key: inner(item, f"{where}.{key}") for key, item in value.items()}
+
+    return read
+
+
+def _enum_reader(kind: type[StrEnum]) -> _Reader:
+    known = {str(member): member for member in kind}
+
+    def read(value: Any, where: str) -> Any:
+        if not isinstance(value, str) or value not in known:
+            raise _wrong(where, "one of " + ", ".join(known), value)
+        return known[value]
+
+    return read
+
+
+def _scalar_reader(kind: type) -> _Reader:
+    def read(value: Any, where: str) -> Any:
+        if type(value) is kind:
+            return value
+        if kind is float and type(value) is int:
+            return float(value)
+        raise _wrong(where, kind.__name__, value)
+
+    return read
 
 
 def _wrong(where: str, wanted: str, found: Any) -> ManifestError:
