@@ -103,9 +103,7 @@ def train() -> None:
     help="Lines `translation TAB sentence`, the translation in a language the base knows.",
 )
 @training_options
-def language(
-    lang: str, text: tuple[Path, ...], parallel: tuple[Path, ...], **options: Any
-) -> None:
+def language(lang: str, text: tuple[Path, ...], parallel: tuple[Path, ...], **options: Any) -> None:
     """Train a language adapter for LANG (a language tag) on text.
 
     For a language that the base has never seen, a few thousand translated sentences help more than

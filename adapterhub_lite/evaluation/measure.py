@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from adapterhub_lite import digests, languages
-from adapterhub_lite.adapter import HeadSpec
+from adapterhub_lite.adapter import HeadSpec, Kind
 from adapterhub_lite.composition import Composition, parse, refs, rename
 from adapterhub_lite.errors import CompositionError, DataError
 from adapterhub_lite.evaluation.results import Result, interval
@@ -30,12 +30,35 @@ FULL = "full-fine-tuning"
 class Tuned(Protocol):
     """A fully fine-tuned model, as `training.train_full` returns it."""
 
-    base: Base
-    head: HeadSpec
-    head_weights: dict[str, Tensor]
-    task: str
-    source: str
-    seed: int
+    @property
+    def base(self) -> Base:
+        """The tuned copy of the base."""
+        ...
+
+    @property
+    def head(self) -> HeadSpec:
+        """What the head is for."""
+        ...
+
+    @property
+    def head_weights(self) -> dict[str, Tensor]:
+        """The head's weights by their own names."""
+        ...
+
+    @property
+    def task(self) -> str:
+        """The task's name."""
+        ...
+
+    @property
+    def source(self) -> str:
+        """The language of the labels."""
+        ...
+
+    @property
+    def seed(self) -> int:
+        """The seed it was trained with."""
+        ...
 
 
 def evaluate(
@@ -223,12 +246,12 @@ class _Measurement:
 
 
 def _top(composition: Composition, home: Home) -> Any:
-    """Return the manifest of the adapter whose head is used: the topmost that has one."""
+    """Return the manifest of the task adapter whose head is used: the topmost one."""
     for ref in reversed(refs(composition)):
         manifest = home.registry.get(ref).manifest
-        if manifest.head is not None:
+        if manifest.head is not None and manifest.kind is Kind.TASK:
             return manifest
     raise CompositionError(
-        f"`{composition}` has no head: there is nothing to score",
+        f"`{composition}` has no task adapter with a head: there is nothing to score",
         hint="put a task adapter on top: `stack(LANGUAGE, TASK)`",
     )

@@ -63,7 +63,7 @@ def split_words(text: str) -> tuple[str, ...]:
 def _in_word(letter: str) -> bool:
     """Whether a character is part of words: letters, digits, marks on letters, joiners.
 
-    Not `\\w` of `re`, which takes the vowel signs of Indic scripts for punctuation.
+    The word characters of `re` would leave out the vowel signs of Indic scripts.
     """
     return bool(letter) and (
         letter.isalnum() or letter in _JOINERS or unicodedata.category(letter)[0] == "M"

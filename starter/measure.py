@@ -1,0 +1,116 @@
+"""Measure the starter adapters: dev scores into the registry, test tables into docs/.
+
+    python starter/measure.py --data DATA --home HOME --out docs/starter
+
+Scores on development data are recorded, and steer the resolver from then on; test data is only ever
+looked at for the tables here.  Languages without development data use training sentences of their
+treebank, which nothing was trained on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import nametype
+import recipe
+from adapterhub_lite.evaluation import Table, evaluate_table, picture
+from adapterhub_lite.evaluation.measure import Tuned
+from adapterhub_lite.training import train_full
+from train import Maker, open_home
+
+POS_TARGETS = ("en", "gv", "wo", "fo", "mt", "zu", "cy", "gd", "de", "es", "ru", "lv")
+DEV = {"gv": "train", "fo": "train"}
+LIMIT = 500
+DEV_LIMIT = 300
+
+
+def full_models(maker: Maker, task: str) -> list[Tuned]:
+    """Return fully fine-tuned copies of the base, one a seed."""
+    return [
+        train_full(
+            task,
+            train=maker.train_file(task),
+            source="en",
+            task_type=recipe.TASKS[task],
+            base=maker.base,
+            home=maker.home,
+            settings=recipe.FULL,
+            seed=seed,
+            name=f"full-{task}-{seed}",
+        )
+        for seed in recipe.SEEDS
+    ]
+
+
+def pos_files(maker: Maker, split: str) -> dict[str, Path]:
+    """Return the tagged files of one split that there are."""
+    named = {
+        tag: maker.data / "pos" / tag / f"{DEV.get(tag, split) if split == 'dev' else split}.tsv.gz"
+        for tag in POS_TARGETS
+    }
+    return {tag: path for tag, path in named.items() if path.exists()}
+
+
+def name_files(maker: Maker, split: str) -> dict[str, Path]:
+    """Return the names of every locale, halved into development and test; English kept-out ones."""
+    files = {}
+    for tag in ["en", *nametype.locales()]:
+        pairs = nametype.split("en")[1] if tag == "en" else nametype.unseen(tag)
+        half = pairs[1::2] if split == "dev" else pairs[::2]
+        path = maker.work / "nametype" / f"{tag}-{split}.jsonl"
+        files[tag.replace("_", "-")] = nametype.write(half, path)
+    return files
+
+
+def with_adapters(files: Mapping[str, Path]) -> dict[str, Path]:
+    """Return the files of the languages that have an adapter of their own."""
+    return {tag: path for tag, path in files.items() if tag in recipe.LANGUAGES}
+
+
+def table(maker: Maker, task: str, files: Mapping[str, Path], **settings: object) -> Table:
+    """Score everything there is for a task on every file."""
+    return evaluate_table(
+        task,
+        files,
+        source="en",
+        base=maker.base,
+        home=maker.home,
+        progress=lambda line: print(line, flush=True),
+        **settings,  # type: ignore[arg-type]  # names and types are those of `evaluate_table`
+    )
+
+
+def main() -> None:
+    """Measure both tasks and write tables and pictures."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    for name in ("data", "home", "out"):
+        parser.add_argument(f"--{name}", type=Path, required=True)
+    parser.add_argument("--only", default="", help="part of a table's name")
+    arguments = parser.parse_args()
+    maker = Maker(arguments.data, *open_home(arguments.home))
+    arguments.out.mkdir(parents=True, exist_ok=True)
+
+    def keep(name: str, made: Table) -> None:
+        (arguments.out / f"{name}.json").write_text(json.dumps(made.to_json(), indent=1) + "\n")
+        picture(made, arguments.out / f"{name}.svg")
+
+    for task, files in (("pos", pos_files), ("nametype", name_files)):
+        dev, test = files(maker, "dev"), files(maker, "test")
+        if arguments.only in f"{task}-dev":
+            own = with_adapters(dev)
+            keep(f"{task}-dev", table(maker, task, own, split="dev", limit=DEV_LIMIT, dataset=task))
+        if arguments.only in f"{task}-test":
+            full = full_models(maker, task)
+            own = with_adapters(test) if task == "nametype" else test
+            made = table(maker, task, own, full=full, limit=LIMIT, record=False)
+            keep(f"{task}-test", made)
+        if task == "nametype" and arguments.only in "nametype-all":
+            names = ("no language adapter", "source kept")
+            keep("nametype-all", table(maker, task, test, strategies=names, record=False))
+
+
+if __name__ == "__main__":
+    main()

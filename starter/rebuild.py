@@ -1,0 +1,83 @@
+"""`registry.db` from text, and text from `registry.db`.
+
+    python starter/rebuild.py                 write registry.db anew from starter/registry.jsonl
+    python starter/rebuild.py --from HOME     take over a home's records and weights into the tree
+
+The text is what is reviewed and merged; the database is made from it.  A test compares the two.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import adapterhub_lite as ahl
+from adapterhub_lite import manifest as manifests
+from adapterhub_lite.adapter import BaseIdentity, Score
+from adapterhub_lite.registry import Registry
+
+ROOT = Path(__file__).resolve().parent.parent
+TEXT = ROOT / "starter" / "registry.jsonl"
+
+
+def fill(registry: Registry, text: str) -> None:
+    """Add everything that `Registry.dump` wrote to an empty registry."""
+    records: dict[str, list[dict[str, Any]]] = {}
+    for line in text.splitlines():
+        kind, values = json.loads(line)
+        records.setdefault(kind, []).append(values)
+    for values in records.get("base", []):
+        location = values.pop("location")
+        registry.add_base(BaseIdentity(**values), location)
+    names: dict[str, list[str]] = {}
+    for values in records.get("name", []):
+        if values["alias"]:
+            names.setdefault(values["digest"], []).append(values["name"])
+    for values in records.get("adapter", []):
+        registry.add(
+            manifests.from_json(values["manifest"]),
+            name=values["name"],
+            aliases=sorted(names.get(values["digest"], [])),
+            remote=values["remote"],
+            added=datetime.fromisoformat(values["added"]),
+        )
+    registry.record_scores(
+        Score(**{**values, "when": datetime.fromisoformat(values["when"])})
+        for values in records.get("score", [])
+    )
+
+
+def rebuild(path: Path, text: str) -> None:
+    """Write the database at `path` anew."""
+    for leftover in path.parent.glob(f"{path.name}*"):
+        leftover.unlink()
+    with Registry(f"sqlite:///{path}", create=True) as registry:
+        fill(registry, text)
+
+
+def take_over(home: ahl.Home) -> str:
+    """Copy a home's objects into the tree and return its records as text."""
+    for adapter in home.registry.find(remote=False):
+        source = home.folder_of(adapter)
+        target = ROOT / "objects" / source.relative_to(home.path / "objects")
+        if not target.exists():
+            shutil.copytree(source, target)
+    return home.registry.dump()
+
+
+def main() -> None:
+    """Rebuild the database, from another home's records where one is named."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--from", dest="source", type=Path)
+    arguments = parser.parse_args()
+    if arguments.source is not None:
+        TEXT.write_text(take_over(ahl.Home.find(arguments.source)), encoding="utf-8")
+    rebuild(ROOT / "registry.db", TEXT.read_text(encoding="utf-8"))
+
+
+if __name__ == "__main__":
+    main()
