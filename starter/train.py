@@ -56,7 +56,7 @@ class Maker:
             return self.data / "pos" / "en" / "train.tsv.gz"
         return nametype.write(nametype.split("en")[0], self.work / "nametype" / "en-train.jsonl")
 
-    def language(self, language: str) -> object:
+    def language(self, language: str) -> ahl.Adapter:
         """Train a language adapter."""
         return ahl.train_language(
             language,
@@ -67,7 +67,7 @@ class Maker:
             **self._common(language),
         )
 
-    def bilingual(self, source: str, target: str) -> object:
+    def bilingual(self, source: str, target: str) -> ahl.Adapter:
         """Train a bilingual adapter."""
         return ahl.train_bilingual(
             source,
@@ -79,7 +79,7 @@ class Maker:
             **self._common(f"{source}-{target}"),
         )
 
-    def task(self, task: str, over: str | None, seed: int) -> object:
+    def task(self, task: str, over: str | None, seed: int) -> ahl.Adapter:
         """Train a task adapter on English labels over an adapter, or over nothing."""
         return ahl.train_task(
             task,
@@ -98,7 +98,7 @@ class Maker:
     def _common(self, name: str) -> dict[str, Any]:
         return {"base": self.base, "home": self.home, "name": name, "licence": recipe.LICENCE}
 
-    def jobs(self) -> Iterator[tuple[str, Callable[[], object]]]:
+    def jobs(self) -> Iterator[tuple[str, Callable[[], ahl.Adapter]]]:
         """Yield names and trainings, in an order in which each finds what it needs."""
         for language in recipe.LANGUAGES:
             yield language, partial(self.language, language)
@@ -139,7 +139,7 @@ def main() -> None:
     home, base = open_home(arguments.home)
     for name, job in Maker(arguments.data, home, base).jobs():
         if not arguments.only or name in arguments.only:
-            print(f"{name}: {job()}", flush=True)
+            print(job().ref, flush=True)
 
 
 if __name__ == "__main__":

@@ -64,7 +64,8 @@ def test_masks(base: Base, read: Text, whole_words: bool) -> None:
         for s, o in zip(shown.tolist(), original.tolist(), strict=True)
     )
     assert abs(shares["mask"] / len(original) - 0.8) < 0.1
-    assert shares["other"] and shares["same"]
+    assert shares["other"]
+    assert shares["same"]
     again = masking.batch(blocks, seed=3)
     assert all(torch.equal(batch[key], again[key]) for key in batch)
     assert not torch.equal(masking.batch(blocks, seed=4)["units"], batch["units"])

@@ -10,7 +10,7 @@ import torch
 from adapterhub_lite.adapter import HeadSpec, Kind
 from adapterhub_lite.errors import TrainingError
 from adapterhub_lite.home import Home
-from adapterhub_lite.model.attach import attach
+from adapterhub_lite.model.attach import Attachment, attach
 from adapterhub_lite.model.base import Base
 from adapterhub_lite.tasks.forward import task_logits
 from adapterhub_lite.training import TaskSettings, setup
@@ -39,14 +39,16 @@ def test_trainer_equals_adamw_by_hand(
     )
     batches = window_batches(data, base, settings)
 
-    def start():  # type: ignore[no-untyped-def]
+    def start() -> Attachment:
         loaded = where.fresh(where.shape("bottleneck", {"reduction": 4.0}, ()), Kind.TASK, seed=0)
         loaded.head = HeadSpec("token-classification", data.head.labels)
         loaded.weights |= fresh_head(data, base, 0)
         return attach(base, NEW, home=home, adapters={NEW: loaded}, trainable={NEW})
 
-    def head(attachment):  # type: ignore[no-untyped-def]
-        return attachment.head()[1]
+    def head(attachment: Attachment) -> dict[str, torch.Tensor]:
+        found = attachment.head()
+        assert found is not None
+        return found[1]
 
     with start() as attachment:
         parameters = attachment.parameters_of(NEW)
@@ -74,7 +76,7 @@ def test_trainer_equals_adamw_by_hand(
                 logits = task_logits(base, data.task_type, head(attachment), batch)
                 targets = batch["targets"]
                 loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten())
-                (loss / accumulate).backward()
+                torch.autograd.backward(loss / accumulate)
             torch.nn.utils.clip_grad_norm_(list(named.values()), 0.5)
             optimizer.step()
         by_hand = attachment.state_of(NEW)

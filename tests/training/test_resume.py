@@ -86,7 +86,8 @@ def test_resumed_equals_uninterrupted(
     (run,) = killed.path.glob("runs/*")
     assert killed.registry.count() == 0
     steps = [int(p.name.rpartition("-")[2]) for p in run.glob("checkpoint-*")]
-    assert steps and max(steps) < STEPS
+    assert steps
+    assert max(steps) < STEPS
 
     resumed = train(killed)
     whole = Home.init(tmp_path / "whole")
