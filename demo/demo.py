@@ -19,7 +19,8 @@ sys.path[:0] = [str(ROOT / "starter"), str(ROOT / "demo")]
 
 import adapterhub_lite as ahl  # noqa: E402
 from adapterhub_lite.composition import Composition  # noqa: E402  # the paths of the scripts come first
-from texts import SENTENCES, names_of  # noqa: E402
+from nametype import some  # noqa: E402
+from texts import SENTENCES  # noqa: E402
 
 PAIRS = (
     ("en", "gv", "pos"),  # a bilingual adapter and its task adapter
@@ -87,7 +88,7 @@ def name_types(home: ahl.Home, base: ahl.Base) -> None:
     heading("Real names from CLDR: is it a territory, language, currency, script, unit, time zone?")
     print(f"  {'':<4}{'names':>6}  {'bare':>6}  {'stack':>6}  strategy")
     for language in NAMED:
-        names = names_of(language, each=EACH)
+        names = some(language, each=EACH)
         answer = ahl.resolve("en", language, task="nametype", home=home)
         stack, bare = answer.composition, without(answer)
         texts = [name for name, _ in names]

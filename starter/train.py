@@ -106,7 +106,7 @@ class Maker:
             yield f"{source}-{target}", partial(self.bilingual, source, target)
         for seed in recipe.SEEDS:
             for task in recipe.TASKS:
-                for over in ("en", *("-".join(pair) for pair in recipe.PAIRS), None):
+                for over in recipe.OVER[task]:
                     yield task_name(task, over, seed), partial(self.task, task, over, seed)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -87,7 +88,8 @@ def test_nothing_stays_behind_on_the_base(tmp_path: Path) -> None:
 
 def test_a_base_without_language_modelling_head(tmp_path: Path) -> None:
     folder = save_tiny_base(tmp_path / "base", "xlm-roberta")
-    tiny_model("xlm-roberta").base_model.save_pretrained(folder)
+    trunk: Any = tiny_model("xlm-roberta").base_model
+    trunk.save_pretrained(folder)
     base: Base = load_base(folder)
     batch, _ = batch_and_labels()
     with pytest.raises(TaskTypeError, match="no language-modelling head"):

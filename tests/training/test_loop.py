@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from adapterhub_lite.model.attach import Attachment, attach
 from adapterhub_lite.model.base import Base
 from adapterhub_lite.tasks.forward import task_logits
 from adapterhub_lite.training import TaskSettings, setup
+from adapterhub_lite.training.batches import Batches
 from adapterhub_lite.training.loop import Trainee, fit, last_checkpoint
 from adapterhub_lite.training.setup import NEW
 from adapterhub_lite.training.task_data import fresh_head, read_data, window_batches
@@ -87,40 +89,71 @@ def test_trainer_equals_adamw_by_hand(
     assert not torch.equal(trained["head.weight"], fresh_head(data, base, 0)["head.weight"])
 
 
-def test_checkpoints_hold_the_adapter_only(
-    home: Home, base: Base, tagged: Path, tmp_path: Path
-) -> None:
+@pytest.fixture
+def ready(home: Home, base: Base, tagged: Path) -> Iterator[tuple[Attachment, Trainee, Batches]]:
+    """A fresh adapter on the base, and batches to train it with."""
     where = setup.place(home, base)
-    settings = SETTINGS.changed(save_every=1)
     data = read_data(
-        where, "pos", task_type=None, train=tagged, dev=None, columns=None, tag="en",
-        settings=settings,
-    )  # fmt: skip
+        where,
+        "pos",
+        task_type=None,
+        train=tagged,
+        dev=None,
+        columns=None,
+        tag="en",
+        settings=SETTINGS,
+    )
     loaded = where.fresh(where.shape("bottleneck", None, ()), Kind.TASK, seed=0)
     loaded.head = data.head
     loaded.weights |= fresh_head(data, base, 0)
     with attach(base, NEW, home=home, adapters={NEW: loaded}, trainable={NEW}) as attachment:
-        trainee = Trainee(
-            base,
-            data.task_type,
-            attachment.parameters_of(NEW),
-            lambda _: attachment.head()[1],  # type: ignore[index]
-        )
-        fit(
-            trainee,
-            window_batches(data, base, settings),
-            settings,
-            tmp_path / "run",
-            label="a",
-            quiet=True,
-        )
-        numbers = sum(p.numel() for p in attachment.parameters_of(NEW).values())
-    saved = tmp_path / "run" / "checkpoint-3" / "model.safetensors"
+
+        def head(_: str | None) -> dict[str, torch.Tensor]:
+            found = attachment.head()
+            assert found is not None
+            return found[1]
+
+        trainee = Trainee(base, data.task_type, attachment.parameters_of(NEW), head)
+        yield attachment, trainee, window_batches(data, base, SETTINGS)
+
+
+def test_checkpoints_hold_the_adapter_only(
+    ready: tuple[Attachment, Trainee, Batches], tmp_path: Path
+) -> None:
+    attachment, trainee, batches = ready
+    fit(trainee, batches, SETTINGS.changed(save_every=1), tmp_path, label="a", quiet=True)
+    numbers = sum(p.numel() for p in attachment.parameters_of(NEW).values())
+    saved = tmp_path / "checkpoint-3" / "model.safetensors"
     assert numbers * 4 < saved.stat().st_size < numbers * 4 + 10_000
-    assert [p.name for p in sorted((tmp_path / "run").glob("checkpoint-*"))] == [
-        "checkpoint-2",
-        "checkpoint-3",
-    ]
+    kept = sorted(path.name for path in tmp_path.glob("checkpoint-*"))
+    assert kept == ["checkpoint-2", "checkpoint-3"]
+
+
+def test_the_best_weights_are_kept(
+    ready: tuple[Attachment, Trainee, Batches], tmp_path: Path
+) -> None:
+    attachment, trainee, batches = ready
+    seen = []
+
+    def measure() -> float:
+        seen.append(attachment.state_of(NEW))
+        return [5.0, 2.0, 3.0, 4.0][len(seen) - 1]
+
+    fit(
+        trainee,
+        batches,
+        SETTINGS.changed(steps=8),
+        tmp_path,
+        label="a",
+        quiet=True,
+        measure=measure,
+        measure_every=2,
+        keep_best=True,
+    )
+    final = attachment.state_of(NEW)
+    assert len(seen) == 4
+    assert all(torch.equal(final[key], value) for key, value in seen[1].items())
+    assert not torch.equal(final["head.weight"], seen[3]["head.weight"])
 
 
 def test_a_half_written_checkpoint_is_passed_over(tmp_path: Path) -> None:
