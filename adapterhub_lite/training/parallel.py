@@ -54,7 +54,8 @@ class Alignment:
 
     def loss(self, logits: Tensor, batch: Batch) -> Tensor:
         """Return the loss of the docstring's formula."""
-        target, centre = batch["translations"], batch["centre"]
+        target: Tensor = batch["translations"]
+        centre: Tensor = batch["centre"]
         distance = (target - logits).square().sum() / (target - centre).square().sum()
         ours, theirs = normalize(logits - centre), normalize(target - centre)
         numbers = torch.arange(len(ours), device=ours.device)
