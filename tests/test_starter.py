@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
 import adapterhub_lite as ahl
-from adapterhub_lite.composition import refs
 from adapterhub_lite.registry import Registry
 from adapterhub_lite.testing.homes import copy_home
 from nametype import some
@@ -92,12 +90,3 @@ def test_scores_in_the_registry_are_of_development_data(home: ahl.Home) -> None:
     scores = home.registry.scores()
     assert scores
     assert {score.split for score in scores} == {"dev"}
-
-
-def test_the_tables_in_the_docs_are_of_adapters_that_are_here(home: ahl.Home) -> None:
-    digests = {adapter.digest for adapter in home.registry.find(remote=False)}
-    for path in sorted((ROOT / "docs" / "starter").glob("*.json")):
-        for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
-            for composition in cell.get("compositions", ()):
-                used = {ref for ref in refs(ahl.parse(composition)) if len(ref) == 64}
-                assert used <= digests, path.name

@@ -31,7 +31,9 @@ def init(path: Path | None, database: str | None, objects: str | None) -> None:
         raise click.UsageError(f"PATH is `{path}` and --home is `{run.home}`: give one of them")
     home = Home.init(path or run.home or Path(), database=database, objects=objects)
     if run.json:
-        values = {"home": home.path, "database": home.database_url, "objects": home.objects_url}
+        # a URL may hold a password: what it stands for is in the registry's own label
+        database = home.registry.database.label
+        values = {"home": home.path, "database": database, "objects": home.objects_url}
         click.echo(to_json(values))
     run.say(f"home `{home.path}` is ready")
 

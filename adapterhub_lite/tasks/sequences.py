@@ -81,7 +81,9 @@ class SequenceClassification(TaskType):
         pairs = (
             (firsts, None) if not any(seconds) else (firsts, [second or "" for second in seconds])
         )
-        whole = tokenizer(*pairs)["input_ids"] if examples else []
+        if not examples:
+            return []
+        whole = tokenizer(*pairs, verbose=False)["input_ids"]
         cut = tokenizer(*pairs, truncation=True, max_length=max_length)["input_ids"]
         return [
             Window(

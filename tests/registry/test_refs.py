@@ -40,7 +40,7 @@ def _registry() -> Iterator[Registry]:
         yield opened
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(ADDITIONS)
 def test_names_mean_what_they_were_last_given_to(additions: list[Addition]) -> None:
     meant = {}
@@ -59,7 +59,7 @@ def test_names_mean_what_they_were_last_given_to(additions: list[Addition]) -> N
             assert registry.get(adapter.ref) == adapter
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(ADDITIONS)
 def test_in_bulk_or_one_by_one_is_the_same(additions: list[Addition]) -> None:
     with _registry() as one, _registry() as bulk:

@@ -96,7 +96,7 @@ def test_bilingual(home: Home, base: Base, text: Path, other_text: Path) -> None
         "en",
         "fo",
         text={"en": text, "fo": other_text},
-        ratio=(3, 1),
+        ratio=(1, 3),
         base=base,
         home=home,
         settings=settings,
@@ -110,7 +110,7 @@ def test_bilingual(home: Home, base: Base, text: Path, other_text: Path) -> None
     )
     training = adapter.manifest.training
     assert training is not None
-    assert training.settings["ratio"] == [3, 1]
+    assert training.settings["ratio"] == [1, 3]
     assert [c.language for c in training.corpora] == ["en", "fo"]
     metrics = training.metrics
     assert metrics["held_out_loss_after_fo"] < metrics["held_out_loss_start_fo"]
