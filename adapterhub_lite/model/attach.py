@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-import torch
 from torch import Tensor, nn
 
 from adapterhub_lite.adapter import HeadSpec
@@ -19,6 +18,7 @@ from adapterhub_lite.model.attention import view_attention
 from adapterhub_lite.model.base import Base
 from adapterhub_lite.model.compile import NOTHING, Compiled, compile_composition
 from adapterhub_lite.model.loaded import LoadedAdapter, load_adapter
+from adapterhub_lite.model.merging import merge_weights
 from adapterhub_lite.model.rows import Plan, plan_rows
 from adapterhub_lite.model.sites import hook_rotary, hook_site
 from adapterhub_lite.plugins import Plugins
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 DEFAULT = "default"
 """The name of the composition when only one is attached."""
+
+_PLANS = 256
+"""Row plans to keep: a service has few, a long mixed file has a new one for every batch."""
 
 _attached: weakref.WeakKeyDictionary[nn.Module, list[Attachment]] = weakref.WeakKeyDictionary()
 
@@ -150,7 +153,11 @@ class Attachment:
 
     def _start(self) -> None:
         if self.merged:
-            self._merge()
+            if len(self.compositions) != 1:
+                raise AttachError("only one composition can be merged at a time")
+            (compiled,) = self.compositions.values()
+            for undo in merge_weights(compiled, self._anatomy):
+                self._undo.append(undo)
             return
         sites = {k: site for c in self.compositions.values() for k, site in c.sites.items()}
         for site in sorted(sites.values(), key=lambda s: s.part.endswith("_block")):
@@ -207,6 +214,8 @@ class Attachment:
         if key not in self._plans:
             if not key:
                 raise CompositionError("`rows` needs one name a row, found none")
+            if len(self._plans) >= _PLANS:
+                self._plans.clear()
             self._plans[key] = plan_rows([self._named(name) for name in names])
         before, self._plan = self._plan, self._plans[key]
         try:
@@ -235,28 +244,6 @@ class Attachment:
     def state_of(self, ref: str) -> dict[str, Tensor]:
         """Return a copy of an adapter's weights, head included, by their full keys."""
         return {k: v.detach().clone() for k, v in self.adapter(ref).weights.items()}
-
-    def _merge(self) -> None:
-        if len(self.compositions) != 1:
-            raise AttachError("only one composition can be merged at a time")
-        (compiled,) = self.compositions.values()
-        with torch.no_grad():
-            for key, runs in compiled.runs.items():
-                site = compiled.sites[key]
-                changes = []
-                for step in (s for run in runs for s in run.steps):
-                    adapter = step.adapter
-                    change = adapter.method.delta(site, adapter.config, step.weights)
-                    if change is None:
-                        raise AttachError(
-                            f"`{adapter.ref}` ({adapter.method.name}) cannot be merged",
-                            hint="attach it without `merge=True`",
-                        )
-                    changes.append(change)
-                weight = self._anatomy.linear(site.part, site.layer).weight
-                self._undo.append(_restorer(weight))
-                for change in changes:
-                    weight += change
 
     def detach(self) -> None:
         """Take everything off; the base is as it was, bit for bit.
@@ -287,13 +274,3 @@ class Attachment:
         traceback: TracebackType | None,
     ) -> None:
         self.detach()
-
-
-def _restorer(weight: Tensor) -> Callable[[], None]:
-    kept = weight.detach().clone()
-
-    def restore() -> None:
-        with torch.no_grad():
-            weight.copy_(kept)
-
-    return restore
