@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from adapterhub_lite.errors import MethodError
@@ -41,12 +41,18 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """A part in one model: its name, its layer (0-based; `None` outside the layers), its widths."""
+    """A part in one model: its name, its layer (0-based; `None` outside the layers), its widths.
+
+    Of a linear part, `weight` (width, in_width) and `bias` (`None` where it has none) are the
+    base's own, for methods that start from them.  They are frozen: never write into them.
+    """
 
     part: str
     layer: int | None
     in_width: int
     width: int
+    weight: Tensor | None = field(default=None, compare=False, repr=False)
+    bias: Tensor | None = field(default=None, compare=False, repr=False)
 
     @property
     def key(self) -> str:
@@ -156,11 +162,17 @@ class Method(ABC):
         return None
 
     def delta(self, site: Site, config: Any, weights: Weights) -> Tensor | None:
-        """Return the change of a linear part's weight (out, in) that equals `step`, if any."""
+        """Return the change of a linear part's weight (out, in) that equals `step`, if any.
+
+        `site.weight` is the weight with the changes of the adapters below already in it.
+        """
         return None
 
     def follows(self, config: Any, below: Method, below_config: Any) -> str | None:
-        """Return why an adapter of this method cannot stand on one of `below`, or `None`."""
+        """Return why an adapter of this method cannot stand on one of `below`, or `None`.
+
+        Asked of every adapter below, next to this one or not.
+        """
         return None
 
     def average(

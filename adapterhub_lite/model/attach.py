@@ -243,19 +243,17 @@ class Attachment:
         with torch.no_grad():
             for key, runs in compiled.runs.items():
                 site = compiled.sites[key]
-                changes = []
+                weight = site.weight
+                if weight is not None:
+                    self._undo.append(_restorer(weight))
                 for step in (s for run in runs for s in run.steps):
                     adapter = step.adapter
                     change = adapter.method.delta(site, adapter.config, step.weights)
-                    if change is None:
+                    if weight is None or change is None:
                         raise AttachError(
                             f"`{adapter.ref}` ({adapter.method.name}) cannot be merged",
                             hint="attach it without `merge=True`",
                         )
-                    changes.append(change)
-                weight = self._anatomy.linear(site.part, site.layer).weight
-                self._undo.append(_restorer(weight))
-                for change in changes:
                     weight += change
 
     def detach(self) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import combinations
 
 from torch import Tensor
 
@@ -76,7 +76,7 @@ def compile_composition(composition: Composition, lookup: Lookup, anatomy: Anato
         AttachError: a method that cannot stand on the one below it.
     """
     adapters = tuple(_flatten(composition, lookup))
-    for below, above in pairwise(adapters):
+    for below, above in combinations(adapters, 2):
         reason = above.method.follows(above.config, below.method, below.config)
         if reason:
             raise AttachError(f"`{above.ref}` cannot stand on `{below.ref}`: {reason}")
