@@ -26,7 +26,8 @@ class Effects(Kit):
         plain = logits(base, batch)
         with attach(base, "a", adapters={"a": self.adapter(base, scale=0)}):
             same = torch.equal(logits(base, batch), plain)
-        assert same == self.starts_as_identity
+        assert same or not self.starts_as_identity, "a fresh adapter changes the output"
+        assert not same or self.starts_as_identity, "a fresh adapter changes nothing"
 
     def test_every_weight_matters(self, bases: Bases, batch: Batch, family: str) -> None:
         base = bases(family)
@@ -75,9 +76,10 @@ class Effects(Kit):
         with attach(base, "a", adapters=adapters):
             outer = logits(base, batch)
             with attach(base, "b", adapters=adapters):
-                assert not torch.equal(logits(base, batch), outer)
-            assert torch.equal(logits(base, batch), outer)
-        assert torch.equal(logits(base, batch), plain)
+                inner = logits(base, batch)
+                assert not torch.equal(inner, outer), "the second adapter has no effect of its own"
+            assert torch.equal(logits(base, batch), outer), "the first adapter is not as before"
+        assert torch.equal(logits(base, batch), plain), "the base is not as before"
 
     def test_rows_equal_separate_runs(self, bases: Bases, batch: Batch, family: str) -> None:
         base = bases(family)

@@ -35,7 +35,8 @@ class Keeping(Kit):
     def test_same_seed_same_bytes(self, bases: Bases, family: str) -> None:
         base = bases(family)
         first, again = (self.adapter(base, scale=0, seed=7).weights for _ in range(2))
-        assert all(torch.equal(first[key], again[key]) for key in first)
+        other = [key for key in first if not torch.equal(first[key], again[key])]
+        assert not other, f"drawn twice with one seed, {other} differ"
 
     def test_save_and_load(self, bases: Bases, batch: Batch, family: str, tmp_path: Path) -> None:
         base = bases(family)
@@ -83,7 +84,8 @@ class Keeping(Kit):
         sites = self.method.sites(
             Anatomy(base.model, load().families), self._config(), leave_out=[1]
         )
-        assert all(site.layer != 1 for site in sites)
+        left = [site.key for site in sites if site.layer == 1]
+        assert not left, f"layer 1 is left out, but {left} are touched"
 
     def test_the_config_is_frozen_and_survives_json(self) -> None:
         config = self._config()
