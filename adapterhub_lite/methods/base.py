@@ -113,6 +113,10 @@ class Method(ABC):
     """Adapters of methods with equal `run` that meet at a site share one begin and end."""
     language_defaults: ClassVar[Mapping[str, Any]] = {}
     """Config values, other than the fields' defaults, to train a language adapter with."""
+    sparse: ClassVar[bool] = False
+    """Whether most entries of the weights are zero; files then hold the others only."""
+    rounds: ClassVar[int] = 1
+    """How many times training runs, each from the same start; `masks` is asked between."""
 
     def parts(self, config: Any) -> tuple[str, ...]:
         """Return the parts that are touched in every layer; by default `config.parts`."""
@@ -156,6 +160,13 @@ class Method(ABC):
     def end(self, site: Site, config: Any, flow: Flow, state: Tensor) -> Tensor:
         """Close a run: return what replaces `flow.y`."""
         return state
+
+    def masks(self, config: Any, start: Weights, end: Weights) -> dict[str, Tensor]:
+        """Return which entries the next round may change (bool tensors by full key).
+
+        `start` and `end` are the weights before and after the round that has just run.
+        """
+        return {}
 
     def memory(self, site: Site, config: Any, weights: Weights) -> Memory | None:
         """Return the vectors to prepend at the part `attention`, for methods that touch it."""

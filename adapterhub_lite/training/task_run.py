@@ -14,6 +14,7 @@ from adapterhub_lite.model.attach import DEFAULT, Attachment, attach
 from adapterhub_lite.tasks.inference import score_examples
 from adapterhub_lite.training import setup
 from adapterhub_lite.training.loop import Trainee, fit
+from adapterhub_lite.training.rounds import in_rounds
 from adapterhub_lite.training.runs import Run
 from adapterhub_lite.training.settings import TaskSettings
 from adapterhub_lite.training.setup import NEW, Place
@@ -122,19 +123,23 @@ class TaskRun:
             return found[1]
 
         several = attachment.names if len(attachment.names) > 1 else ()
-        return fit(
-            Trainee(
-                self.where.base,
-                self.data.task_type,
-                attachment.parameters_of(NEW),
-                head_of,
-                dropout=self.settings.dropout,
-            ),
-            window_batches(self.data, self.where.base, self.settings, several),
-            self.settings,
+        return in_rounds(
+            attachment.adapter(NEW),
             run.folder,
-            label=name,
-            quiet=quiet,
+            lambda folder: fit(
+                Trainee(
+                    self.where.base,
+                    self.data.task_type,
+                    attachment.parameters_of(NEW),
+                    head_of,
+                    dropout=self.settings.dropout,
+                ),
+                window_batches(self.data, self.where.base, self.settings, several),
+                self.settings,
+                folder,
+                label=name,
+                quiet=quiet,
+            ),
         )
 
     def _dev_metrics(self, attachment: Attachment) -> dict[str, float]:
