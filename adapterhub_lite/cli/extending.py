@@ -6,19 +6,28 @@ plugin machinery is not even imported.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import click
 
 from adapterhub_lite.cli.command import AhlGroup, Settings
 from adapterhub_lite.errors import AhlError
 
 if TYPE_CHECKING:
-    import click
-
     from adapterhub_lite.home import Home
 
-KEY = f"{__name__}.commands"
+KEY = f"{__name__}.added"
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """What plugins add to `ahl`, and the names of those that failed."""
+
+    commands: dict[str, click.Command] = field(default_factory=dict)
+    failed: tuple[str, ...] = ()
 
 
 class ExtendedGroup(AhlGroup):
@@ -33,33 +42,50 @@ class ExtendedGroup(AhlGroup):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the built-in commands as they were added, then the plugins' by name."""
-        return [*super().list_commands(ctx), *sorted(added(ctx))]
+        return [*super().list_commands(ctx), *sorted(added(ctx).commands)]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return a command; plugins are loaded only if it is not a built-in one."""
-        return super().get_command(ctx, cmd_name) or added(ctx).get(cmd_name)
+        return super().get_command(ctx, cmd_name) or added(ctx).commands.get(cmd_name)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that is asked for; an unknown one may be that of a failed plugin."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            failed = ", ".join(f"`{name}`" for name in added(ctx).failed)
+            if not failed:
+                raise
+            words = (
+                f"{error.message.rstrip('.')}; `ahl plugins` says why these do not run: {failed}"
+            )
+            raise click.UsageError(words, ctx=error.ctx) from error
 
 
-def added(context: click.Context) -> Mapping[str, click.Command]:
-    """Return the commands of plugins, without the built-in ones."""
+def added(context: click.Context) -> Added:
+    """Return what plugins add, without the built-in commands."""
     if KEY not in context.meta:
         context.meta[KEY] = _load(context.ensure_object(Settings))
-    found: Mapping[str, click.Command] = context.meta[KEY]
+    found: Added = context.meta[KEY]
     return found
 
 
-def _load(settings: Settings) -> dict[str, click.Command]:
+def _load(settings: Settings) -> Added:
     from adapterhub_lite import plugin_sources
 
     home = _home(settings)
-    folder = home.plugin_folder if home else None
+    folder = home.path / "plugins" if home else None
     if not any((*plugin_sources.installed(), *plugin_sources.files(folder))):
-        return {}
+        return Added()
     from adapterhub_lite import plugins
     from adapterhub_lite.cli import main
 
-    commands = home.plugins().commands if home else plugins.load().commands
-    return {name: command for name, command in commands.items() if name not in main.commands}
+    loaded = home.plugins() if home else plugins.load()
+    commands = {n: c for n, c in loaded.commands.items() if n not in main.commands}
+    infos = (*loaded.infos.values(), *loaded.refused)
+    return Added(commands, tuple(info.name for info in infos if info.failures))
 
 
 def _home(settings: Settings) -> Home | None:

@@ -32,7 +32,10 @@ def _plugins() -> Plugins:
 @command("methods", examples=("ahl methods", "ahl methods bottleneck", "ahl methods --json"))
 @click.argument("name", required=False)
 def methods(name: str | None) -> None:
-    """List methods, or the config of method NAME."""
+    """List methods, or the config of method NAME.
+
+    The list shows every field with its default. A field is set with `ahl train ... --set FIELD=VALUE`.
+    """
     plugins = _plugins()
     shown = (
         [plugins.method(name)] if name else [plugins.methods[n] for n in sorted(plugins.methods)]
@@ -44,8 +47,8 @@ def methods(name: str | None) -> None:
         rows = (_field(field) for field in shown[0].Config.describe())
         table(("field", "type", "default", "meaning"), rows)
     else:
-        rows = ((m.name, plugins.provider(m.name).plugin, _summary(m)) for m in shown)
-        table(("method", "plugin", "what it is"), rows)
+        rows = ((m.name, plugins.provider(m.name).plugin, _summary(m), _defaults(m)) for m in shown)
+        table(("method", "plugin", "what it is", "config"), rows)
 
 
 def _method(plugins: Plugins, method: Method) -> dict[str, Any]:
@@ -65,6 +68,20 @@ def _method(plugins: Plugins, method: Method) -> dict[str, Any]:
 
 def _field(field: Any) -> tuple[str, ...]:
     return (field.name, field.type, str(field.default), field.help)
+
+
+def _defaults(method: Method) -> str:
+    """Return the fields of a method's config with their defaults, as `--set` takes them."""
+    pairs = ((field.name, field.default) for field in method.Config.describe())
+    return " ".join(f"{name}={_as_set(value)}" for name, value in pairs)
+
+
+def _as_set(value: Any) -> str:
+    from json import dumps
+
+    if isinstance(value, list):
+        return ",".join(map(str, value))
+    return value if isinstance(value, str) else dumps(value)
 
 
 def _summary(method: Method) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -10,8 +11,10 @@ import pytest
 from click.testing import CliRunner
 
 from adapterhub_lite import Home
+from adapterhub_lite.adapter import Kind
 from adapterhub_lite.cli import main
 from adapterhub_lite.plugins import load
+from tests.cli.conftest import write_adapter
 from tests.plugins.conftest import METHOD, Write
 
 COMMAND = """
@@ -84,6 +87,13 @@ def test_broken_plugins_break_no_other_command(home: str, write: Write) -> None:
     assert "ahl_commands failed: OSError: no" in printed
 
 
+def test_an_unknown_command_names_the_plugins_that_failed(home: str, write: Write) -> None:
+    write("counting", "import nowhere_at_all\n" + COMMAND)
+    code, printed = ahl("--home", home, "count")
+    assert code == 2
+    assert "`ahl plugins` says why these do not run: `counting`" in printed
+
+
 def test_help_needs_no_home(tmp_path: Path) -> None:
     code, printed = ahl("--home", str(tmp_path / "nowhere"), "--help")
     assert code == 0
@@ -103,6 +113,15 @@ def test_help_stays_light_with_a_plugin_written_as_the_guide_says(home: str, wri
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert run.stdout.splitlines()[-1] == "[]"
     assert "count " in run.stdout
+
+
+def test_the_resolver_uses_a_strategy_of_a_plugin(home: str, write: Write) -> None:
+    made = write_adapter(Path(home) / "made", Kind.TASK, "en", task="pos")
+    Home.find(home).add(made, name="pos-en")
+    ask = ("--home", home, "resolve", "en", "fo", "--task", "pos", "--json")
+    assert json.loads(ahl(*ask)[1])["strategy"] == "no-language-adapter"
+    write("first", STRATEGY)
+    assert json.loads(ahl(*ask)[1])["strategy"] == "task-first"
 
 
 def test_a_strategy_of_a_plugin_stands_where_it_ranks(folder: Path, write: Write) -> None:
