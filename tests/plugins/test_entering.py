@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from adapterhub_lite import Home, plugins
+from adapterhub_lite import Home, plugin_sources, plugins
 from adapterhub_lite.errors import MethodError
 from tests.plugins.conftest import METHOD, Install, Write, info
 
@@ -56,7 +56,7 @@ def test_files_with_an_underscore_and_tests_are_no_plugins(folder: Path, write: 
     (folder / "tests").mkdir()
     (folder / "tests" / "test_one.py").write_text("raise SystemExit\n")
     names = {i.name for i in plugins.load(folder, entry_points=False).report()}
-    assert names == set(plugins.plugin_sources.BUILT_IN)
+    assert names == set(plugin_sources.BUILT_IN)
 
 
 def test_a_found_homes_code_does_not_run_unasked(home: Path, write: Write) -> None:

@@ -58,7 +58,8 @@ class WrongScaling(Sound):
     """the change is scaled by the wrong factor"""
 
     def change(self, site: Site, config: Any, weights: Weights, x: Tensor) -> Tensor:
-        return super().change(site, config, weights, x) / config.rank
+        change: Tensor = super().change(site, config, weights, x) / config.rank
+        return change
 
     def delta(self, site: Site, config: Any, weights: Weights) -> Tensor | None:
         change = super().delta(site, config, weights)

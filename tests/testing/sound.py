@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -22,7 +22,7 @@ class SoundConfig(MethodConfig):
 
 class Sound(SiteMethod):
     name = "sound"
-    Config: type[MethodConfig] = SoundConfig
+    Config: ClassVar[type[MethodConfig]] = SoundConfig
 
     def init(self, site: Site, config: Any) -> dict[str, Tensor]:
         return {
@@ -34,10 +34,12 @@ class Sound(SiteMethod):
         return y + self.change(site, config, weights, x)
 
     def change(self, site: Site, config: Any, weights: Weights, x: Tensor) -> Tensor:
-        return x @ weights["A"].T @ weights["B"].T * (config.alpha / config.rank)
+        change: Tensor = x @ weights["A"].T @ weights["B"].T * (config.alpha / config.rank)
+        return change
 
     def delta(self, site: Site, config: Any, weights: Weights) -> Tensor | None:
-        return weights["B"] @ weights["A"] * (config.alpha / config.rank)
+        change: Tensor = weights["B"] @ weights["A"] * (config.alpha / config.rank)
+        return change
 
 
 class SoundSuite(MethodSuite):
