@@ -34,7 +34,7 @@ def _plugins() -> Plugins:
 def methods(name: str | None) -> None:
     """List methods, or the config of method NAME.
 
-    The list shows every field with its default. A field is set with `ahl train ... --set FIELD=VALUE`.
+    The list shows every field with its default; `ahl train ... --set FIELD=VALUE` sets one.
     """
     plugins = _plugins()
     shown = (
