@@ -115,6 +115,8 @@ class Method(ABC):
     """Config values, other than the fields' defaults, to train a language adapter with."""
     sparse: ClassVar[bool] = False
     """Whether most entries of the weights are zero; files then hold the others only."""
+    fuses: ClassVar[bool] = False
+    """Whether an adapter stands on several side by side: `stack(fuse(a, b), this)`."""
     rounds: ClassVar[int] = 1
     """How many times training runs, each from the same start; `masks` is asked between."""
 
@@ -156,6 +158,23 @@ class Method(ABC):
     @abstractmethod
     def step(self, site: Site, config: Any, weights: Weights, flow: Flow, state: Tensor) -> Tensor:
         """Apply one adapter: return the state that the next one reads.  Never write in place."""
+
+    def fuse(
+        self, site: Site, config: Any, weights: Weights, state: Tensor, outputs: Sequence[Tensor]
+    ) -> Tensor:
+        """Return one state from those that the members left; each of them read `state`.
+
+        For methods that set `fuses`; called in place of `step`, at the sites of the members.
+        """
+        raise NotImplementedError(f"`{self.name}` sets `fuses` and has no `fuse`")
+
+    def members(self, config: Any) -> tuple[str, ...]:
+        """Return the digests of the members, in order, that `fuse` was trained on."""
+        return ()
+
+    def for_members(self, config: Any, digests: Sequence[str]) -> Any:
+        """Return the config of an adapter that is to be trained on these members."""
+        return config
 
     def end(self, site: Site, config: Any, flow: Flow, state: Tensor) -> Tensor:
         """Close a run: return what replaces `flow.y`."""
