@@ -109,7 +109,8 @@ class DoRA(Method):
 def changed(config: DoRAConfig, weights: Weights, W: Tensor) -> Tensor:
     """Return W'."""
     V = W + (weights["B"] @ weights["A"]) * (config.alpha / config.rank)
-    return V * (weights["m"] / V.detach().norm(dim=1))[:, None]
+    scale: Tensor = weights["m"] / V.detach().norm(dim=1)
+    return V * scale[:, None]
 
 
 def _base(site: Site) -> Tensor:

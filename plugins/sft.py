@@ -82,7 +82,7 @@ class SFT(SiteMethod):
         moved = torch.cat([(end[key] - start[key]).abs().flatten() for key in keys])
         mask = torch.zeros_like(moved, dtype=torch.bool)
         mask[moved.topk(max(1, round(config.density * moved.numel()))).indices] = True
-        parts = mask.split([start[key].numel() for key in keys])
+        parts = torch.split(mask, [start[key].numel() for key in keys])
         return {key: part.view_as(start[key]) for key, part in zip(keys, parts, strict=True)}
 
 

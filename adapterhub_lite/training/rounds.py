@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -27,13 +28,17 @@ def in_rounds(adapter: LoadedAdapter, folder: Path, fit: Callable[[Path], int]) 
     for number in range(2, method.rounds + 1):
         masks = method.masks(adapter.config, start, _copy(weights))
         _rewind(weights, start)
-        hooks = [
-            weights[key].register_hook(partial(torch.mul, mask)) for key, mask in masks.items()
-        ]
+        hooks = [_keep_to(mask, weights[key]) for key, mask in masks.items()]
         tokens += fit(folder / f"{ROUND}{number}")
         for hook in hooks:
             hook.remove()
     return tokens
+
+
+def _keep_to(mask: Tensor, weight: Tensor) -> Any:
+    """Let gradients through where the mask is true."""
+    parameter: Any = weight  # torch has no annotations for `register_hook`
+    return parameter.register_hook(partial(torch.mul, mask))
 
 
 def _copy(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

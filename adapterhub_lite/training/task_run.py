@@ -35,6 +35,7 @@ class TaskRun:
     settings: TaskSettings
     data: Data
     below: list[tuple[Adapter, ...]]
+    stands_on: list[Composition]
     source: str
     dataset: str | None
 
@@ -102,8 +103,8 @@ class TaskRun:
         loaded.head = self.data.head
         loaded.weights |= fresh_head(self.data, self.where.base, self.settings.seed)
         stacks: list[Composition] = [
-            Stack(*(Ref(adapter.digest) for adapter in adapters), Ref(NEW))
-            for adapters in self.below
+            Stack(*(below.parts if isinstance(below, Stack) else (below,)), Ref(NEW))
+            for below in self.stands_on
         ] or [Ref(NEW)]
         names = [DEFAULT] if len(stacks) == 1 else [str(number) for number in range(len(stacks))]
         return attach(

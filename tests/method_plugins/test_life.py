@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from adapterhub_lite.errors import MethodError
+from adapterhub_lite.errors import CompositionError, MethodError, UsageError
 from adapterhub_lite.home import Home
 from adapterhub_lite.model.attach import attach
 from adapterhub_lite.model.base import Base, load_base
@@ -82,3 +82,39 @@ def test_trains_over_a_language_adapter_and_resolves(
     Path(plugin).unlink()
     with pytest.raises(MethodError, match=f"no plugin provides method `{method}`"):
         attach(base, adapter.ref, home=Home.find(tmp_path / "home"))
+
+
+def test_a_fusion_is_trained_in_a_second_stage(
+    tmp_path: Path, base: Base, without_plugins: Home, batch: Batch
+) -> None:
+    shutil.copytree(without_plugins.path, tmp_path / "home", ignore=shutil.ignore_patterns("runs"))
+    (tmp_path / "home" / "plugins").mkdir(exist_ok=True)
+    shutil.copy(FOLDER / "adapterfusion.py", tmp_path / "home" / "plugins")
+    home = Home.find(tmp_path / "home")
+    common: dict[str, Any] = {
+        "train": write_tagged(tmp_path / "train.tsv", random.Random(3), sentences=10),
+        "source": "en",
+        "base": base,
+        "home": home,
+        "settings": TaskSettings(steps=2, batch_size=4),
+        "quiet": True,
+    }
+    first, second = (
+        train_task("pos", over="en", name=name, seed=seed, **common)
+        for seed, name in enumerate(("first", "second"))
+    )
+    fuse: dict[str, Any] = {**common, "method": "adapterfusion"}
+    fused = train_task("pos", over="stack(en, fuse(second, first))", name="fused", **fuse)
+    assert fused.manifest.config["members"] == [second.digest, first.digest]
+    assert [u.digest for u in fused.manifest.trained_over[1:]] == [second.digest, first.digest]
+    with attach(base, "stack(fo, fuse(second, first), fused)", home=home) as attached:
+        logits(base, batch)
+        head = attached.head()
+        assert head is not None
+        assert torch.equal(head[1]["weight"], attached.state_of("fused")["head.weight"])
+    with pytest.raises(CompositionError, match="was trained to fuse"):
+        attach(base, "stack(fo, fuse(first, second), fused)", home=home)
+    with pytest.raises(UsageError, match=r"found `.*` on top"):
+        train_task("pos", over="en", **fuse)
+    with pytest.raises(UsageError, match="`first` is a task adapter"):
+        train_task("pos", over="stack(en, fuse(first, second))", **common)

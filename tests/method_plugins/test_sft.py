@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -37,7 +38,7 @@ def test_differences_are_added_into_the_weights_and_undone_bit_for_bit(
         name: random_adapter(base, SFT(), {}, ref=name, seed=seed, scale=0.01)
         for seed, name in enumerate("ab", 1)
     }
-    layer = base.trunk.get_submodule("encoder.layer.1.output.dense")
+    layer: Any = base.trunk.get_submodule("encoder.layer.1.output.dense")
     before = {key: value.clone() for key, value in base.model.state_dict().items()}
     with attach(base, "stack(a, b)", adapters=adapters):
         unmerged = logits(base, batch)
