@@ -116,7 +116,10 @@ class Home:
     def _plugins(self) -> Plugins:
         from adapterhub_lite import plugins
 
-        return plugins.load(self.plugin_folder)
+        folder = self.path / PLUGINS
+        if self.plugin_folder is not None or not folder.is_dir():
+            return plugins.load(self.plugin_folder)
+        return plugins.load(untrusted=(folder, trust.difference(self.path, folder)))
 
     def plugins(self) -> Plugins:
         """Return the plugins of this home, loaded once."""

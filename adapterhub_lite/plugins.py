@@ -1,49 +1,45 @@
-"""Plugins: found, loaded one by one, and offered to the rest as plain mappings.
+"""Plugins: loaded one by one, and what they offer given to the rest as plain mappings.
 
 The only file that knows pluggy.  What pluggy does not do is done here: each hook function is called
-by itself, so a failing one is remembered and shown instead of failing everything; a generator is
-emptied inside the guard; a misspelt hook and a name taken twice are reported; order is by name.
+by itself and only when its table is first needed, so a failing one is remembered and shown instead
+of failing everything; a generator is emptied inside the guard; a misspelt or unmarked hook and a
+name taken twice are reported; order is by name.
 """
 
 from __future__ import annotations
 
-import importlib
-import importlib.metadata
-import importlib.util
 import sys
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from functools import partial
-from importlib.machinery import SourceFileLoader
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from functools import cached_property
 from pathlib import Path
-from types import CodeType, ModuleType
+from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 import pluggy
 
-from adapterhub_lite import hookspecs
+from adapterhub_lite import hookspecs, plugin_offers, plugin_sources
 from adapterhub_lite.adapter import Provider
 from adapterhub_lite.errors import MethodError, PluginError, TaskTypeError, near
+from adapterhub_lite.plugin_offers import OFFERS, Offer
+from adapterhub_lite.plugin_sources import Found, PluginInfo
 from adapterhub_lite.version import VERSION
 
 if TYPE_CHECKING:
+    import click
+
     from adapterhub_lite.families import Family
     from adapterhub_lite.methods.base import Method
+    from adapterhub_lite.resolver.strategies import Strategy
     from adapterhub_lite.tasks.base import TaskType
 
-BUILT_IN = ("adapterhub_lite.methods", "adapterhub_lite.tasks")
-_HEAVY = ("torch", "transformers")
+__all__ = ["PluginInfo", "Plugins", "load", "load_file"]
 
+HEAVY = ("torch", "transformers", "accelerate", "datasets", "sqlalchemy", "huggingface_hub")
+"""Libraries that cost `ahl --help` more than all else together."""
 
-@dataclass(slots=True)
-class PluginInfo:
-    """One plugin: where it is from, what it offers, and what went wrong with it."""
-
-    name: str
-    version: str
-    origin: str
-    offers: list[str] = field(default_factory=list)
-    problems: list[str] = field(default_factory=list)
+HARMLESS = (Exception, SystemExit)
+"""What a plugin may raise without harming anything but itself."""
 
 
 class Plugins:
@@ -52,158 +48,230 @@ class Plugins:
     def __init__(self) -> None:
         self._manager = pluggy.PluginManager(hookspecs.PROJECT)
         self._manager.add_hookspecs(hookspecs)
+        self._tables: dict[str, dict[str, Any]] = {}
+        self._owners: dict[tuple[str, str], list[PluginInfo]] = {}
         self.infos: dict[str, PluginInfo] = {}
-        self.methods: dict[str, Method] = {}
-        self.families: dict[str, Family] = {}
-        self.task_types: dict[str, TaskType] = {}
-        self._owner: dict[tuple[str, str], str] = {}
+        self.refused: list[PluginInfo] = []
+        """Files that may not run, or whose plugin's name is taken; `failures` say why."""
 
-    def register(self, info: PluginInfo, load: Callable[[], ModuleType]) -> None:
-        """Load one plugin and note what it offers, or why it cannot be loaded."""
-        self.infos[info.name] = info
-        heavy = [name for name in _HEAVY if name not in sys.modules]
-        try:
-            module = load()
-            self._manager.register(module, name=info.name)
-            self._manager.check_pending()
-        except Exception as error:  # a plugin may fail in any way, and must only harm itself
-            info.problems.append(f"{type(error).__name__}: {error}")
-            self._manager.unregister(name=info.name)
+    def register(self, found: Found) -> None:
+        """Load one plugin, or note why it cannot be loaded.  None of its hooks is called."""
+        info = found.info
+        if info.name in self.infos:
+            info.failures.append(f"the name is taken by {self.infos[info.name]}; rename one")
+            self.refused.append(info)
             return
-        slow = [name for name in heavy if name in sys.modules]
-        if slow:
-            info.problems.append(
-                f"slow: imports {', '.join(slow)} at its top; import it inside functions"
-            )
-        self._collect(info, "ahl_methods", "method", self.methods, lambda m: (m.name,))
-        self._collect(info, "ahl_families", "family", self.families, lambda f: f.model_types)
-        self._collect(info, "ahl_tasks", "task type", self.task_types, lambda t: (t.name,))
+        self.infos[info.name] = info
+        before = set(sys.modules)
+        try:
+            module = found.load()
+            info.version = str(getattr(module, "__version__", info.version))
+            _check_hooks(module)
+            self._manager.register(module, name=info.name)
+        except HARMLESS as error:
+            info.failures.append(_words(error))
+        else:
+            info.slow = _heavy(module, before)
 
-    def _collect(
-        self,
-        info: PluginInfo,
-        hook: str,
-        what: str,
-        table: dict[str, Any],
-        names: Callable[[Any], tuple[str, ...]],
-    ) -> None:
-        for item in self._offered(info, hook):
-            for name in names(item):
-                owner = self._owner.get((what, name))
-                if owner is not None:
-                    other = self.infos[owner]
-                    info.problems.append(
-                        f"{what} `{name}` is already provided by "
-                        f"{other.name} {other.version} ({other.origin})"
-                    )
-                    continue
-                self._owner[what, name] = info.name
-                table[name] = item
-                info.offers.append(f"{what} {name}")
+    def _table(self, hook: str) -> dict[str, Any]:
+        if hook not in self._tables:
+            self._tables[hook] = {}
+            self._collect(OFFERS[hook], self._tables[hook])
+        return self._tables[hook]
 
-    def _offered(self, info: PluginInfo, hook: str) -> list[Any]:
+    def _collect(self, offer: Offer, table: dict[str, Any]) -> None:
+        items: dict[str, list[tuple[PluginInfo, Any]]] = {}
+        for info in self.infos.values():
+            for item in self._offered(info, offer):
+                for name in offer.names(item):
+                    items.setdefault(name, []).append((info, item))
+        for name, found in sorted(items.items()):
+            owners = [info for info, _ in found]
+            self._owners[offer.what, name] = owners
+            if len(owners) == 1 or owners[0].built_in:
+                table[name] = found[0][1]
+                owners[0].offers.append(f"{offer.what} {name}")
+            _note_clash(f"{offer.what} `{name}`", owners)
+
+    def _offered(self, info: PluginInfo, offer: Offer) -> list[Any]:
+        """Return what one plugin's hook returns, as far as it is what the hook asks for."""
         module = self._manager.get_plugin(info.name)
-        for implementation in getattr(self._manager.hook, hook).get_hookimpls():
-            if implementation.plugin is module:
+        for implementation in getattr(self._manager.hook, offer.hook).get_hookimpls():
+            if module is not None and implementation.plugin is module:
                 try:
-                    return list(implementation.function())
-                except Exception as error:  # as above: reported, not raised
-                    info.problems.append(f"{hook} failed: {type(error).__name__}: {error}")
+                    good, bad = plugin_offers.checked(offer, implementation.function())
+                except HARMLESS as error:
+                    info.failures.append(f"{offer.hook} failed: {_words(error)}")
+                    return []
+                info.failures.extend(bad)
+                return good
         return []
+
+    @cached_property
+    def methods(self) -> Mapping[str, Method]:
+        """The methods by name."""
+        return self._table("ahl_methods")
+
+    @cached_property
+    def families(self) -> Mapping[str, Family]:
+        """The rows of the anatomy table by model type."""
+        return self._table("ahl_families")
+
+    @cached_property
+    def task_types(self) -> Mapping[str, TaskType]:
+        """The task types by name."""
+        return self._table("ahl_tasks")
+
+    @cached_property
+    def commands(self) -> Mapping[str, click.Command]:
+        """The commands of `ahl` by name, built-in ones included."""
+        return self._table("ahl_commands")
+
+    @cached_property
+    def strategies(self) -> tuple[Strategy, ...]:
+        """The resolver's strategies, most preferred first."""
+        found: Iterable[Strategy] = self._table("ahl_strategies").values()
+        return tuple(sorted(found, key=lambda strategy: (strategy.rank, strategy.name)))
+
+    def report(self) -> list[PluginInfo]:
+        """Call all hooks, and return every plugin with what it offers and what is wrong."""
+        for hook in OFFERS:
+            self._table(hook)
+        return sorted([*self.infos.values(), *self.refused], key=lambda info: info.name)
 
     def method(self, name: str, provider: Provider | None = None) -> Method:
         """Return the method `name`; `provider` is what an adapter's manifest says provides it.
 
         Raises:
-            MethodError: no plugin provides it; the message names plugins that failed to load.
+            MethodError: no plugin provides it, or several do; the message names them, or those
+                that failed to load.
         """
         if name in self.methods:
             return self.methods[name]
-        raise MethodError(
-            f"no plugin provides method `{name}`{self._failed()}",
-            hint=f"{_wanted(provider)}; {near(name, self.methods)}",
-            method=name,
-        )
+        message, hint = self._absent("method", name, self.methods)
+        if provider is not None and ("method", name) not in self._owners:
+            hint = f"{_wanted(provider)}; {hint}"
+        raise MethodError(message, hint=hint, method=name)
 
     def task_type(self, name: str) -> TaskType:
         """Return the task type `name`; raises `TaskTypeError` where no plugin provides it."""
         if name in self.task_types:
             return self.task_types[name]
-        raise TaskTypeError(
-            f"no plugin provides task type `{name}`{self._failed()}",
-            hint=near(name, self.task_types),
-            task_type=name,
-        )
+        message, hint = self._absent("task type", name, self.task_types)
+        raise TaskTypeError(message, hint=hint, task_type=name)
 
     def provider(self, method: str) -> Provider:
         """Return which plugin provides a method, for the manifest."""
         self.method(method)
-        info = self.infos[self._owner["method", method]]
+        info = self._owners["method", method][0]
         return Provider(info.name, info.version)
 
-    def _failed(self) -> str:
-        broken = [i for i in self.infos.values() if i.problems and not i.offers]
-        if not broken:
-            return ""
-        return "; failed to load: " + ", ".join(f"{i.name} ({i.problems[0]})" for i in broken)
-
-
-def _wanted(provider: Provider | None) -> str:
-    if provider is None:
-        return "install or add the plugin that provides it"
-    return f"install the plugin `{provider.plugin}` ({provider.version}), which provided it"
-
-
-def load(folder: Path | None = None, *, entry_points: bool = True) -> Plugins:
-    """Load built-ins, installed plugins and the files of `folder` (a trusted home's `plugins/`)."""
-    plugins = Plugins()
-    for name in BUILT_IN:
-        plugins.register(
-            PluginInfo(name, VERSION, "built in"), partial(importlib.import_module, name)
+    def _absent(self, what: str, name: str, known: Iterable[str]) -> tuple[str, str]:
+        """Return a sentence about a name that gives nothing, and what to do."""
+        owners = self._owners.get((what, name), [])
+        if owners:
+            both = " and ".join(str(info) for info in owners)
+            return f"{what} `{name}` is provided by {both}", "remove one, or rename what it offers"
+        broken = [i for i in (*self.infos.values(), *self.refused) if i.failures]
+        failed = ", ".join(f"`{i.name}` ({i.failures[0]})" for i in broken)
+        return (
+            f"no plugin provides {what} `{name}`"
+            + (f"; failed to load: {failed}" if failed else ""),
+            near(name, known),
         )
-    if entry_points:
-        for point in sorted(
-            importlib.metadata.entry_points(group=hookspecs.PROJECT), key=lambda p: p.name
-        ):
-            version = point.dist.version if point.dist else "unknown"
-            origin = point.dist.name if point.dist else point.value
-            plugins.register(PluginInfo(point.name, version, f"installed: {origin}"), point.load)
-    for path in sorted(folder.glob("*.py")) if folder and folder.is_dir() else ():
-        if path.name.startswith("_"):
-            continue
-        info = PluginInfo(path.stem, "file", str(path))
-        if info.name in plugins.infos:
-            raise PluginError(
-                f"plugin file `{path}` has the name of an installed plugin; rename it"
-            )
-        plugins.register(info, partial(_from_file, path))
+
+
+def load(
+    folder: Path | None = None,
+    *,
+    entry_points: bool = True,
+    untrusted: tuple[Path, str] | None = None,
+) -> Plugins:
+    """Load built-ins, installed plugins and the files of `folder` (a trusted home's `plugins/`).
+
+    `untrusted` is a folder whose files may not run, and why: they are only listed.
+    """
+    plugins = Plugins()
+    for found in plugin_sources.built_in():
+        plugins.register(found)
+    for found in plugin_sources.installed() if entry_points else ():
+        plugins.register(found)
+    for found in plugin_sources.files(folder):
+        plugins.register(found)
+    if untrusted is not None:
+        plugins.refused += _not_run(*untrusted)
     return plugins
 
 
-class _FromSource(SourceFileLoader):
-    """Runs the file itself, never compiled code beside it, which nobody trusted."""
+def load_file(path: Path) -> Plugins:
+    """Load built-ins and one plugin file, as a home would; for tests of plugins.
 
-    def get_code(self, fullname: str) -> CodeType | None:
-        path = self.get_filename(fullname)
-        return self.source_to_code(self.get_data(path), path)
-
-
-def _from_file(path: Path) -> ModuleType:
-    name = f"adapterhub_lite_plugin_{path.stem}"
-    loader = _FromSource(name, str(path))
-    spec = importlib.util.spec_from_file_location(name, path, loader=loader)
-    if spec is None or spec.loader is None:
-        raise PluginError(f"`{path}` is not a Python file")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[name]
-        raise
-    return module
+    Raises:
+        PluginError: the file, or one of its hooks, fails.
+    """
+    plugins = load(entry_points=False)
+    info = PluginInfo(path.stem, "unknown", str(path))
+    plugins.register(Found(info, lambda: plugin_sources.load_file(path)))
+    plugins.report()
+    if info.failures:
+        raise PluginError(f"plugin file `{path}` fails: {info.failures[0]}")
+    return plugins
 
 
-def problems(plugins: Plugins) -> Mapping[str, list[str]]:
-    """Return what is wrong with which plugin."""
-    return {name: info.problems for name, info in plugins.infos.items() if info.problems}
+def _not_run(folder: Path, reason: str) -> list[PluginInfo]:
+    infos = [found.info for found in plugin_sources.files(folder)]
+    for info in infos:
+        info.failures.append(f"not run: {reason}; read it, then `ahl plugins trust`")
+    return infos
+
+
+def _check_hooks(module: Any) -> None:
+    """Raise `PluginError` for another version of the hooks, and for a hook never to be called."""
+    if not isinstance(module, ModuleType):
+        raise PluginError(f"its entry point names a `{type(module).__name__}`; name the module")
+    version = getattr(module, "AHL_HOOKS", hookspecs.HOOKS)
+    if version != hookspecs.HOOKS:
+        raise PluginError(
+            f"made for version {version} of the hooks, adapterhub_lite {VERSION} has version "
+            f"{hookspecs.HOOKS}: update the one that is behind"
+        )
+    functions = {n: f for n, f in vars(module).items() if isinstance(f, FunctionType)}
+    marked = {n for n, f in functions.items() if hasattr(f, f"{hookspecs.PROJECT}_impl")}
+    for name in sorted(marked - OFFERS.keys()):
+        close = get_close_matches(name, OFFERS, n=1)
+        meant = f"did you mean `{close[0]}`?" if close else f"there are {', '.join(OFFERS)}"
+        raise PluginError(f"there is no hook `{name}`; {meant}")
+    for name in sorted((functions.keys() & OFFERS.keys()) - marked):
+        raise PluginError(f"`{name}` is not marked with `@hookimpl`, so it is never called")
+    if not marked:
+        raise PluginError("it offers nothing: no function is marked with `@hookimpl`")
+
+
+def _note_clash(what: str, owners: list[PluginInfo]) -> None:
+    first, *others = owners
+    for info in others if first.built_in else owners if others else ():
+        rivals = [str(owner) for owner in owners if owner is not info]
+        end = "" if first.built_in else ", so neither is used"
+        by = " and ".join(rivals) or "the same plugin"
+        info.failures.append(f"{what} is already provided by {by}{end}")
+
+
+def _heavy(module: ModuleType, before: set[str]) -> list[str]:
+    """Return the heavy libraries that loading a plugin imported, or that it names at its top."""
+    named = {_package(value) for value in vars(module).values()}
+    return [n for n in HEAVY if n in named or (n in sys.modules and n not in before)]
+
+
+def _package(value: Any) -> str:
+    home = value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", None)
+    return home.partition(".")[0] if isinstance(home, str) else ""
+
+
+def _words(error: BaseException) -> str:
+    if isinstance(error, PluginError):
+        return error.message
+    return f"{type(error).__name__}: {error}"
+
+
+def _wanted(provider: Provider) -> str:
+    return f"install the plugin `{provider.plugin}` ({provider.version}), which provided it"

@@ -22,6 +22,23 @@ def is_trusted(home: Path, folder: Path) -> bool:
     return bool(files) and _remembered().get(str(home.resolve())) == files
 
 
+def difference(home: Path, folder: Path) -> str:
+    """Return, in words, why the files below `folder` are not trusted for this home."""
+    known, files = _remembered().get(str(home.resolve())), _digests(folder)
+    if known is None:
+        return "this home was found, not named, and nobody has trusted its files"
+    changes = [
+        *(
+            f"`{name}` changed"
+            for name in sorted(known.keys() & files.keys())
+            if known[name] != files[name]
+        ),
+        *(f"`{name}` is new" for name in sorted(files.keys() - known.keys())),
+        *(f"`{name}` is gone" for name in sorted(known.keys() - files.keys())),
+    ]
+    return f"{', '.join(changes)} since the files were trusted"
+
+
 def remember(home: Path, folder: Path) -> tuple[Path, ...]:
     """Trust the files below `folder` as they are now, and return them."""
     files = _digests(folder)

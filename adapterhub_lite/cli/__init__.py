@@ -2,7 +2,7 @@
 
 A command parses, calls one function of another room, and prints.  Data goes to stdout, words go
 to stderr.  Nothing here may import torch, transformers, the Hub client or the database at the top
-of a file: `ahl --help` loads every file in this folder.
+of a file: `ahl --help` loads every file in this folder.  Plugins add commands (`extending.py`).
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from __future__ import annotations
 import click
 
 from adapterhub_lite.cli import evaluating, homes, plugins, predicting, records, resolving, training
-from adapterhub_lite.cli.command import AhlGroup
+from adapterhub_lite.cli.extending import ExtendedGroup
 from adapterhub_lite.version import VERSION
 
 __all__ = ["main"]
 
 
 @click.group(
-    cls=AhlGroup,
+    cls=ExtendedGroup,
     examples=(
         "ahl list --kind language",
         "ahl resolve en gv --task pos",

@@ -32,7 +32,10 @@ def _plugins() -> Plugins:
 @command("methods", examples=("ahl methods", "ahl methods bottleneck", "ahl methods --json"))
 @click.argument("name", required=False)
 def methods(name: str | None) -> None:
-    """List methods, or the config of method NAME."""
+    """List methods, or the config of method NAME.
+
+    The list shows every field with its default; `ahl train ... --set FIELD=VALUE` sets one.
+    """
     plugins = _plugins()
     shown = (
         [plugins.method(name)] if name else [plugins.methods[n] for n in sorted(plugins.methods)]
@@ -44,8 +47,8 @@ def methods(name: str | None) -> None:
         rows = (_field(field) for field in shown[0].Config.describe())
         table(("field", "type", "default", "meaning"), rows)
     else:
-        rows = ((m.name, plugins.provider(m.name).plugin, _summary(m)) for m in shown)
-        table(("method", "plugin", "what it is"), rows)
+        rows = ((m.name, plugins.provider(m.name).plugin, _summary(m), _defaults(m)) for m in shown)
+        table(("method", "plugin", "what it is", "config"), rows)
 
 
 def _method(plugins: Plugins, method: Method) -> dict[str, Any]:
@@ -67,6 +70,20 @@ def _field(field: Any) -> tuple[str, ...]:
     return (field.name, field.type, str(field.default), field.help)
 
 
+def _defaults(method: Method) -> str:
+    """Return the fields of a method's config with their defaults, as `--set` takes them."""
+    pairs = ((field.name, field.default) for field in method.Config.describe())
+    return " ".join(f"{name}={_as_set(value)}" for name, value in pairs)
+
+
+def _as_set(value: Any) -> str:
+    from json import dumps
+
+    if isinstance(value, list):
+        return ",".join(map(str, value))
+    return value if isinstance(value, str) else dumps(value)
+
+
 def _summary(method: Method) -> str:
     """Return the first line of the file that has the method: paper first."""
     import sys
@@ -79,14 +96,23 @@ def _summary(method: Method) -> str:
     "plugins",
     cls=AhlGroup,
     invoke_without_command=True,
-    examples=("ahl plugins", "ahl plugins --json", "ahl plugins trust"),
+    examples=(
+        "ahl plugins",
+        "ahl plugins --json",
+        "ahl plugins new bitfit",
+        "ahl plugins trust",
+    ),
 )
 @click.pass_context
 def plugins(context: click.Context) -> None:
-    """List plugins: what each offers, and what is wrong with it."""
+    """List plugins: what each offers, and what is wrong with it.
+
+    A plugin is a file in `plugins/` of a home, or an installed package with an entry point of the
+    group `adapterhub_lite`.
+    """
     if context.invoked_subcommand is not None:
         return
-    infos = [info for _, info in sorted(_plugins().infos.items())]
+    infos = _plugins().report()
     if settings().json:
         click.echo(to_json([_info(info) for info in infos]))
         return
@@ -108,6 +134,27 @@ def _problems(info: PluginInfo) -> str:
     return "; ".join(info.problems) or "-"
 
 
+@command("new", examples=("ahl plugins new bitfit", "ahl --home team plugins new scaled_parallel"))
+@click.argument("name")
+def new(name: str) -> None:
+    """Write a plugin with a method NAME, and its test.
+
+    Both work as they are: `plugins/NAME.py` explains each step where you will change it, and
+    `plugins/tests/test_NAME.py` puts it through the kit.
+    """
+    from adapterhub_lite import plugin_template
+
+    run = settings()
+    home = run.open_home()
+    files = plugin_template.write(home.path / "plugins", name, home.plugins())
+    if run.json:
+        click.echo(to_json({"home": home.path, "written": files}))
+        return
+    for path in files:
+        click.echo(str(path))
+    run.say(f"next: `python -m pytest {files[1]}`, then `ahl plugins trust`")
+
+
 @command("trust", examples=("ahl plugins trust", "ahl --home team plugins trust"))
 def trust() -> None:
     """Let the files in `plugins/` of this home run.
@@ -125,6 +172,7 @@ def trust() -> None:
     run.say(f"trusted {len(files)} files in `{home.path}`")
 
 
+plugins.add_command(new)
 plugins.add_command(trust)
 
 COMMANDS = (methods, plugins)

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from adapterhub_lite.errors import MethodError
@@ -41,12 +41,18 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """A part in one model: its name, its layer (0-based; `None` outside the layers), its widths."""
+    """A part in one model: its name, its layer (0-based; `None` outside the layers), its widths.
+
+    Of a linear part, `weight` (width, in_width) and `bias` (`None` where it has none) are the
+    base's own, for methods that start from them.  They are frozen: never write into them.
+    """
 
     part: str
     layer: int | None
     in_width: int
     width: int
+    weight: Tensor | None = field(default=None, compare=False, repr=False)
+    bias: Tensor | None = field(default=None, compare=False, repr=False)
 
     @property
     def key(self) -> str:
@@ -107,6 +113,12 @@ class Method(ABC):
     """Adapters of methods with equal `run` that meet at a site share one begin and end."""
     language_defaults: ClassVar[Mapping[str, Any]] = {}
     """Config values, other than the fields' defaults, to train a language adapter with."""
+    sparse: ClassVar[bool] = False
+    """Whether most entries of the weights are zero; files then hold the others only."""
+    fuses: ClassVar[bool] = False
+    """Whether an adapter stands on several side by side: `stack(fuse(a, b), this)`."""
+    rounds: ClassVar[int] = 1
+    """How many times training runs, each from the same start; `masks` is asked between."""
 
     def parts(self, config: Any) -> tuple[str, ...]:
         """Return the parts that are touched in every layer; by default `config.parts`."""
@@ -147,20 +159,50 @@ class Method(ABC):
     def step(self, site: Site, config: Any, weights: Weights, flow: Flow, state: Tensor) -> Tensor:
         """Apply one adapter: return the state that the next one reads.  Never write in place."""
 
+    def fuse(
+        self, site: Site, config: Any, weights: Weights, state: Tensor, outputs: Sequence[Tensor]
+    ) -> Tensor:
+        """Return one state from those that the members left; each of them read `state`.
+
+        For methods that set `fuses`; called in place of `step`, at the sites of the members.
+        """
+        raise NotImplementedError(f"`{self.name}` sets `fuses` and has no `fuse`")
+
+    def members(self, config: Any) -> tuple[str, ...]:
+        """Return the digests of the members, in order, that `fuse` was trained on."""
+        return ()
+
+    def for_members(self, config: Any, digests: Sequence[str]) -> Any:
+        """Return the config of an adapter that is to be trained on these members."""
+        return config
+
     def end(self, site: Site, config: Any, flow: Flow, state: Tensor) -> Tensor:
         """Close a run: return what replaces `flow.y`."""
         return state
+
+    def masks(self, config: Any, start: Weights, end: Weights) -> dict[str, Tensor]:
+        """Return which entries the next round may change (bool tensors by full key).
+
+        `start` and `end` are the weights before and after the round that has just run.
+        """
+        return {}
 
     def memory(self, site: Site, config: Any, weights: Weights) -> Memory | None:
         """Return the vectors to prepend at the part `attention`, for methods that touch it."""
         return None
 
     def delta(self, site: Site, config: Any, weights: Weights) -> Tensor | None:
-        """Return the change of a linear part's weight (out, in) that equals `step`, if any."""
+        """Return the change of a linear part's weight (out, in) that equals `step`, if any.
+
+        `site.weight` is the weight with the changes of the adapters below already in it.
+        """
         return None
 
     def follows(self, config: Any, below: Method, below_config: Any) -> str | None:
-        """Return why an adapter of this method cannot stand on one of `below`, or `None`."""
+        """Return why an adapter of this method cannot stand on one of `below`, or `None`.
+
+        Asked of every adapter below, next to this one or not.
+        """
         return None
 
     def average(

@@ -53,7 +53,14 @@ class Anatomy:
             return Site(part, layer, self.heads, self.kv_width)
         if part in self.family.parts:
             linear = self.linear(part, layer)
-            return Site(part, layer, linear.in_features, linear.out_features)
+            return Site(
+                part,
+                layer,
+                linear.in_features,
+                linear.out_features,
+                weight=linear.weight,
+                bias=linear.bias,
+            )
         return Site(part, layer, self.hidden_size, self.hidden_size)
 
     def module(self, part: str, layer: int | None = None) -> nn.Module | None:

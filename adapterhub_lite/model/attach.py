@@ -156,7 +156,7 @@ class Attachment:
             if len(self.compositions) != 1:
                 raise AttachError("only one composition can be merged at a time")
             (compiled,) = self.compositions.values()
-            for undo in merge_weights(compiled, self._anatomy):
+            for undo in merge_weights(compiled):
                 self._undo.append(undo)
             return
         sites = {k: site for c in self.compositions.values() for k, site in c.sites.items()}

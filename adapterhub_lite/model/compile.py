@@ -1,27 +1,25 @@
 """A composition of refs, turned into what each site has to do.
 
-`compile_composition` flattens a composition into adapters in order, bottom first, averages what is
-to be averaged, and groups adjacent adapters of one run at every site.  It refuses what cannot be
-combined before anything touches the model.
+`compile_composition` takes the levels of a composition in order, bottom first (`levels.py`), and
+groups adjacent adapters of one run at every site.  It refuses what cannot be combined before
+anything touches the model.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from itertools import pairwise
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import combinations, product
 
 from torch import Tensor
 
-from adapterhub_lite import digests
 from adapterhub_lite.adapter import HeadSpec
-from adapterhub_lite.composition import Average, Composition, Ref, Stack
-from adapterhub_lite.errors import AttachError, CompositionError
+from adapterhub_lite.composition import Composition
+from adapterhub_lite.errors import AttachError
 from adapterhub_lite.methods.base import Flow, Memory, Site
 from adapterhub_lite.model.anatomy import Anatomy
+from adapterhub_lite.model.levels import Lookup, list_levels
 from adapterhub_lite.model.loaded import LoadedAdapter
-
-Lookup = Callable[[str], LoadedAdapter]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +28,21 @@ class Step:
 
     adapter: LoadedAdapter
     weights: Mapping[str, Tensor]
+    members: tuple[Step, ...] = ()
+    """What a fusing adapter stands on."""
+
+    @property
+    def bearer(self) -> LoadedAdapter:
+        """The adapter whose method opens and closes the run: of a fusion, its first member."""
+        return self.members[0].adapter if self.members else self.adapter
+
+    def __call__(self, site: Site, flow: Flow, state: Tensor) -> Tensor:
+        """Return the state that the next adapter reads."""
+        method, config = self.adapter.method, self.adapter.config
+        if not self.members:
+            return method.step(site, config, self.weights, flow, state)
+        outputs = [member(site, flow, state) for member in self.members]
+        return method.fuse(site, config, self.weights, state, outputs)
 
     def memory(self, site: Site) -> Memory | None:
         """Return the vectors this adapter prepends to attention."""
@@ -45,11 +58,10 @@ class Run:
 
     def __call__(self, flow: Flow) -> Tensor:
         """Return what replaces `flow.y`."""
-        first, last = self.steps[0].adapter, self.steps[-1].adapter
+        first, last = self.steps[0].bearer, self.steps[-1].bearer
         state = first.method.begin(self.site, first.config, flow)
         for step in self.steps:
-            adapter = step.adapter
-            state = adapter.method.step(self.site, adapter.config, step.weights, flow, state)
+            state = step(self.site, flow, state)
         return last.method.end(self.site, last.config, flow, state)
 
 
@@ -75,17 +87,21 @@ def compile_composition(composition: Composition, lookup: Lookup, anatomy: Anato
         CompositionError: an average over unequal configs, or a form that no method here provides.
         AttachError: a method that cannot stand on the one below it.
     """
-    adapters = tuple(_flatten(composition, lookup))
-    for below, above in pairwise(adapters):
-        reason = above.method.follows(above.config, below.method, below.config)
-        if reason:
-            raise AttachError(f"`{above.ref}` cannot stand on `{below.ref}`: {reason}")
+    levels = list_levels(composition, lookup)
+    for lower, upper in combinations(levels, 2):
+        for below, above in product(lower.all, upper.all):
+            reason = above.method.follows(above.config, below.method, below.config)
+            if reason:
+                raise AttachError(f"`{above.ref}` cannot stand on `{below.ref}`: {reason}")
+    adapters = tuple(adapter for level in levels for adapter in level.all)
     sites: dict[str, Site] = {}
     steps: dict[str, list[Step]] = {}
-    for adapter in adapters:
-        for site in adapter.method.sites(anatomy, adapter.config, adapter.leave_out):
+    for level in levels:
+        for site in level.sites(anatomy):
             sites[site.key] = site
-            steps.setdefault(site.key, []).append(Step(adapter, adapter.at(site)))
+            members = tuple(Step(member, member.at(site)) for member in level.members)
+            step = Step(level.adapter, level.adapter.at(site), members)
+            steps.setdefault(site.key, []).append(step)
     if "output" in steps:  # what was done last at the embeddings is undone first
         steps["output"].reverse()
     runs = {key: _group(sites[key], found) for key, found in steps.items()}
@@ -100,53 +116,6 @@ def compile_composition(composition: Composition, lookup: Lookup, anatomy: Anato
     )
 
 
-def _flatten(composition: Composition, lookup: Lookup) -> list[LoadedAdapter]:
-    if isinstance(composition, Ref):
-        return [lookup(composition.ref)]
-    if isinstance(composition, Stack):
-        return [adapter for part in composition.parts for adapter in _flatten(part, lookup)]
-    if isinstance(composition, Average):
-        return [_average(composition, lookup)]
-    name = type(composition).__name__.lower()
-    raise CompositionError(
-        f"no method in this process provides `{name}`: `{composition}`",
-        hint="`stack` and `average` always work; a plugin may add others",
-    )
-
-
-def _average(composition: Average, lookup: Lookup) -> LoadedAdapter:
-    """Return the weighted mean as one adapter; members need equal method, config and layers."""
-    members: list[LoadedAdapter] = []
-    for part in composition.parts:
-        flat = _flatten(part, lookup)
-        if len(flat) != 1:
-            raise CompositionError(f"an average is over single adapters, found `{part}`")
-        members += flat
-    first = members[0]
-    for other in members[1:]:
-        if (other.method.name, other.config, other.leave_out) != (
-            first.method.name,
-            first.config,
-            first.leave_out,
-        ):
-            raise CompositionError(
-                f"`{first.ref}` and `{other.ref}` cannot be averaged: their configs differ",
-                hint="average adapters of equal config digest (`ahl show` prints it)",
-            )
-    shared = [k for k in first.weights if not k.startswith("head.")]
-    config, weights = first.method.average(
-        first.config, [{k: m.weights[k] for k in shared} for m in members], composition.weights
-    )
-    return replace(
-        first,
-        ref=str(composition),
-        config=config,
-        weights=weights,
-        head=None,
-        digest=digests.of_json(str(composition)),
-    )
-
-
 def _group(site: Site, steps: list[Step]) -> tuple[Run, ...]:
     runs: list[list[Step]] = []
     for step in steps:
@@ -158,7 +127,7 @@ def _group(site: Site, steps: list[Step]) -> tuple[Run, ...]:
 
 
 def _run_name(step: Step) -> str:
-    method = step.adapter.method
+    method = step.bearer.method
     return method.run or method.name
 
 

@@ -21,6 +21,7 @@ from adapterhub_lite.adapter import BaseIdentity, HeadSpec, Kind, Manifest, Weig
 from adapterhub_lite.errors import BaseMismatchError, WeightsError
 from adapterhub_lite.methods.base import Method, Site
 from adapterhub_lite.model.anatomy import Anatomy
+from adapterhub_lite.model.sparse import packed, unpacked
 from adapterhub_lite.plugins import Plugins
 
 if TYPE_CHECKING:
@@ -69,6 +70,8 @@ class LoadedAdapter:
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / manifests.WEIGHTS
         tensors = {key: value.detach().cpu().contiguous() for key, value in self.weights.items()}
+        if self.method.sparse:
+            tensors = packed(tensors, keep=HEAD)
         save_file(tensors, path, metadata={"format": "pt"})
         file = WeightsFile(sha256=digests.of_file(path), size=path.stat().st_size)
         complete = dataclasses.replace(manifest, weights=file)
@@ -167,7 +170,7 @@ def read_weights(folder: Path, manifest: Manifest) -> dict[str, Tensor]:
                 "truncated or overwritten",
                 hint="`ahl verify` lists damaged adapters; pull or add it again",
             )
-        return load_file(path)
+        return unpacked(load_file(path), path)
     except (OSError, SafetensorError) as error:
         raise WeightsError(
             f"cannot read `{path}`: {error}", hint="`ahl verify` lists damaged adapters"

@@ -8,12 +8,11 @@ import torch
 from torch import Tensor
 
 from adapterhub_lite.errors import AttachError
-from adapterhub_lite.model.anatomy import Anatomy
 from adapterhub_lite.model.compile import Compiled
 
 
 @torch.no_grad()
-def merge_weights(compiled: Compiled, anatomy: Anatomy) -> Iterator[Callable[[], None]]:
+def merge_weights(compiled: Compiled) -> Iterator[Callable[[], None]]:
     """Change the base's weights site by site, yielding what undoes each change bit for bit.
 
     Raises:
@@ -21,19 +20,17 @@ def merge_weights(compiled: Compiled, anatomy: Anatomy) -> Iterator[Callable[[],
     """
     for key, runs in compiled.runs.items():
         site = compiled.sites[key]
-        changes = []
+        weight = site.weight
+        if weight is not None:
+            yield _restorer(weight)
         for step in (step for run in runs for step in run.steps):
             adapter = step.adapter
             change = adapter.method.delta(site, adapter.config, step.weights)
-            if change is None:
+            if weight is None or change is None:
                 raise AttachError(
                     f"`{adapter.ref}` ({adapter.method.name}) cannot be merged",
                     hint="attach it without `merge=True`",
                 )
-            changes.append(change)
-        weight = anatomy.linear(site.part, site.layer).weight
-        yield _restorer(weight)
-        for change in changes:
             weight += change
 
 

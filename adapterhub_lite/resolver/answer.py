@@ -21,7 +21,7 @@ from adapterhub_lite.resolver.request import Request
 from adapterhub_lite.resolver.resolution import Alternative, Missing, Rejection, Resolution
 from adapterhub_lite.resolver.rules import Judge
 from adapterhub_lite.resolver.scores import Records, recorded
-from adapterhub_lite.resolver.strategies import STRATEGIES, NoLanguageAdapter, Strategy
+from adapterhub_lite.resolver.strategies import NoLanguageAdapter, Strategy
 
 if TYPE_CHECKING:
     from adapterhub_lite.home import Home
@@ -72,9 +72,11 @@ def answer(
     request: Request,
     registry: Registry,
     plugins: Plugins,
-    strategies: Sequence[Strategy] = STRATEGIES,
+    strategies: Sequence[Strategy] | None = None,
 ) -> Resolution:
-    """Return the answer to a request from a registry, with these methods and strategies."""
+    """Return the answer to a request from a registry; `strategies` are the plugins' if left out."""
+    if strategies is None:
+        strategies = plugins.strategies
     base = bases.settle(request, registry, plugins)
     if base is None:
         raise _no_base(request, registry, plugins, strategies)

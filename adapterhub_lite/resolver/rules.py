@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from itertools import combinations, pairwise
+from itertools import combinations
 from typing import TYPE_CHECKING
 
 from adapterhub_lite.adapter import Adapter, BaseIdentity, Kind, Underneath
@@ -155,7 +155,7 @@ def trained_over_matched(judge: Judge, proposal: Proposal) -> str | None:
 
 def run_allowed(judge: Judge, proposal: Proposal) -> str | None:
     """The methods accept what stands under them."""
-    for below, above in pairwise(proposal.adapters):
+    for below, above in combinations(proposal.adapters, 2):
         method, config = judge.method(above)
         reason = method.follows(config, *judge.method(below))
         if reason is not None:

@@ -1,20 +1,21 @@
 """The worked example of the kit: a method against a formula that its author writes by hand.
 
 The method runs at one site, on inputs drawn from a seed; the author's formula gets the same inputs
-and weights.  Outputs and the gradients of every weight and input must agree, and the method must
-not have written into what it was given.
+and weights.  Outputs and the gradients of every weight and input must agree, and, run without
+gradients, the method must not write into what it was given.
 """
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
 from adapterhub_lite.families import BLOCK_PARTS, LINEAR_PARTS
-from adapterhub_lite.methods.base import Flow, Memory, Method, Site
+from adapterhub_lite.methods.base import Flow, Memory, Site
+from adapterhub_lite.testing.kit import Kit
 from adapterhub_lite.testing.models import HIDDEN, LAYERS
 
 TOLERANCE = 1e-5
@@ -33,15 +34,16 @@ class _Shape:
         if part == "attention":
             return Site(part, layer, _HEADS, self.kv_width)
         if part in LINEAR_PARTS:
-            return Site(part, layer, HIDDEN, HIDDEN + 4)
+            width = HIDDEN + 4
+            generator = torch.Generator().manual_seed(23)
+            weight = torch.randn(width, HIDDEN, generator=generator)
+            bias = torch.randn(width, generator=generator)
+            return Site(part, layer, HIDDEN, width, weight=weight, bias=bias)
         return Site(part, layer, HIDDEN, HIDDEN)
 
 
-class WorkedExample:
-    """Base of the kit: override the formulas of the parts that your method touches."""
-
-    method: ClassVar[Method]
-    config: ClassVar[Any]
+class WorkedExample(Kit):
+    """The worked example: override the formulas of the parts that your method touches."""
 
     def expected(self, x: Tensor, weight: Tensor, bias: Tensor, own: dict[str, Tensor]) -> Tensor:
         """Return the new output of a linear part, `x @ weight.T + bias` without the adapter."""
@@ -66,22 +68,41 @@ class WorkedExample:
         raise AssertionError("write `expected_memory(own)`: the formula by hand")
 
     def test_the_worked_example(self) -> None:
-        config = self.method.Config.from_mapping(self.config)
-        sites = self.method.sites(_Shape(), config, ())
-        assert sites, "the method touches no part"
-        shared = _drawn(self.method.init_shared(_Shape(), config), seed=3)
-        for number, site in enumerate(sites):
-            own = _drawn(self.method.init(site, config), seed=number) | shared
+        config = self._config()
+        for site, own in self._drawn_sites():
             self._compare(site, config, own)
+
+    def test_inputs_are_not_written_to(self) -> None:
+        config = self._config()
+        for site, own in self._drawn_sites():
+            with torch.no_grad():
+                self._watch(site, config, own)
+
+    def _drawn_sites(self) -> list[tuple[Site, dict[str, Tensor]]]:
+        shape, config = _Shape(), self._config()
+        sites = self.method.sites(shape, config, ())
+        assert sites, "the method touches no part"
+        shared = _drawn(self.method.init_shared(shape, config), seed=3)
+        return [
+            (site, _drawn(self.method.init(site, config), seed=number) | shared)
+            for number, site in enumerate(sites)
+        ]
+
+    def _watch(self, site: Site, config: Any, own: dict[str, Tensor]) -> None:
+        inputs = _inputs(site)
+        given = {**inputs, **own}
+        if site.part in LINEAR_PARTS:
+            given["y"] = inputs["y"] = _base_output(inputs)
+        kept = {name: tensor.clone() for name, tensor in given.items()}
+        self._run(site, config, inputs, own)
+        written = [name for name, tensor in given.items() if not torch.equal(tensor, kept[name])]
+        assert not written, f"{site.key}: wrote into {written}"
 
     def _compare(self, site: Site, config: Any, own: dict[str, Tensor]) -> None:
         inputs = _inputs(site)
-        kept = {name: tensor.detach().clone() for name, tensor in {**inputs, **own}.items()}
         found = self._run(site, config, inputs, own)
-        for name, tensor in {**inputs, **own}.items():
-            assert torch.equal(tensor.detach(), kept[name]), f"{site.key}: wrote into `{name}`"
         expected = self._formula(site, inputs, own)
-        leaves = {**inputs, **own}
+        leaves = {name: t for name, t in {**inputs, **own}.items() if t.requires_grad}
         for what, one, other in zip(("output", "second output"), found, expected, strict=False):
             assert one.shape == other.shape, f"{site.key}: {what} has shape {tuple(one.shape)}"
             difference = (one - other).abs().max().item()
@@ -100,7 +121,8 @@ class WorkedExample:
             memory = self.method.memory(site, config, own)
             assert isinstance(memory, Memory), "`memory` returned no memory"
             return memory.keys, memory.values
-        flow = Flow(x=inputs["x"], y=_base_output(site, inputs), normed=inputs.get("normed"))
+        y = inputs["y"] if "y" in inputs else _base_output(inputs)
+        flow = Flow(x=inputs["x"], y=y, normed=inputs.get("normed"))
         state = self.method.begin(site, config, flow)
         state = self.method.step(site, config, own, flow, state)
         return (self.method.end(site, config, flow, state),)
@@ -138,16 +160,15 @@ def _inputs(site: Site) -> dict[str, Tensor]:
     if site.part == "attention":
         return {}
     if site.part in LINEAR_PARTS:
-        weight = draw(site.width, site.in_width)
-        return {"x": draw(2, 3, site.in_width), "weight": weight, "bias": draw(site.width)}
+        assert site.weight is not None
+        assert site.bias is not None
+        return {"x": draw(2, 3, site.in_width), "weight": site.weight, "bias": site.bias}
     names = ("x", "y", "normed") if site.part in BLOCK_PARTS else ("x", "y")
     return {name: draw(2, 3, site.width) for name in names}
 
 
-def _base_output(site: Site, inputs: dict[str, Tensor]) -> Tensor:
-    if site.part in LINEAR_PARTS:
-        return inputs["x"] @ inputs["weight"].T + inputs["bias"]
-    return inputs["y"]
+def _base_output(inputs: dict[str, Tensor]) -> Tensor:
+    return inputs["x"] @ inputs["weight"].T + inputs["bias"]
 
 
 def _gradients(outputs: tuple[Tensor, ...], leaves: dict[str, Tensor]) -> dict[str, Tensor]:

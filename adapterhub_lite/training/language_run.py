@@ -20,6 +20,7 @@ from adapterhub_lite.training.batches import Alternating, Batches, TextBatches, 
 from adapterhub_lite.training.bias import bias_from_counts
 from adapterhub_lite.training.loop import Trainee, fit, last_checkpoint
 from adapterhub_lite.training.parallel import Alignment, PairBatches, Pairs
+from adapterhub_lite.training.rounds import in_rounds
 from adapterhub_lite.training.runs import Run
 from adapterhub_lite.training.settings import LanguageSettings
 from adapterhub_lite.training.setup import NEW, Place
@@ -145,23 +146,27 @@ class TextRun:
         if keep_best is None:
             keep_best = self.kind is Kind.BILINGUAL
         every = settings.evaluate_every or (max(1, settings.steps // 10) if keep_best else None)
-        tokens = fit(
-            Trainee(
-                base,
-                LanguageModelling(),
-                attachment.parameters_of(NEW),
-                lambda _: _bias(attachment),
-                dropout=settings.dropout,
-                others={"alignment": Alignment()},
-            ),
-            self._batches(streams, aligned),
-            settings,
+        tokens = in_rounds(
+            attachment.adapter(NEW),
             run.folder,
-            label=name,
-            quiet=quiet,
-            measure=lambda: self._loss(masking, self.texts[-1], _bias(attachment)),
-            measure_every=every,
-            keep_best=keep_best,
+            lambda folder: fit(
+                Trainee(
+                    base,
+                    LanguageModelling(),
+                    attachment.parameters_of(NEW),
+                    lambda _: _bias(attachment),
+                    dropout=settings.dropout,
+                    others={"alignment": Alignment()},
+                ),
+                self._batches(streams, aligned),
+                settings,
+                folder,
+                label=name,
+                quiet=quiet,
+                measure=lambda: self._loss(masking, self.texts[-1], _bias(attachment)),
+                measure_every=every,
+                keep_best=keep_best,
+            ),
         )
         if aligned is not None:
             metrics["retrieval_after"] = aligned.retrieval(base)

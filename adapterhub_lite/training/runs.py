@@ -23,6 +23,8 @@ from adapterhub_lite.home import Home
 log = logging.getLogger(__name__)
 
 _WHAT = "run.json"
+ROUND = "round-"
+"""Start of the folder names of training rounds."""
 _DONE = "finished.json"
 
 
@@ -76,7 +78,10 @@ class Run:
 
     def _begun(self) -> bool:
         """Whether there is work in the folder that clearing it would throw away."""
-        return any(self.folder.glob("checkpoint-*"))
+        return bool(self._checkpoints())
+
+    def _checkpoints(self) -> list[Path]:
+        return [*self.folder.glob("checkpoint-*"), *self.folder.glob(f"{ROUND}*")]
 
     def _refuse(self, before: Mapping[str, Any]) -> None:
         for key in sorted({*before, *self.what}):
@@ -109,7 +114,7 @@ class Run:
 
     def tidy(self) -> None:
         """Remove checkpoints and the unpacked adapter."""
-        for path in (*self.folder.glob("checkpoint-*"), self.folder / "adapter"):
+        for path in (*self._checkpoints(), self.folder / "adapter"):
             shutil.rmtree(path, ignore_errors=True)
 
 

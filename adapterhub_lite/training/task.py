@@ -8,11 +8,12 @@ Over one language adapter: MAD-X (Pfeiffer et al. 2020).  Over a pair's bilingua
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from adapterhub_lite import languages
 from adapterhub_lite.adapter import Adapter, Kind
-from adapterhub_lite.composition import parse, refs
+from adapterhub_lite.composition import Composition, Fuse, Stack, parse, refs, rename
 from adapterhub_lite.errors import UsageError, near
 from adapterhub_lite.home import Home
 from adapterhub_lite.model.base import Base
@@ -78,13 +79,18 @@ def train_task(
     )
     tag = languages.normalise(source)
     where = setup.place(home, base)
-    below = underneath(where.home, over)
+    fuses = method is not None and where.plugins.method(method).fuses
+    below = underneath(where.home, over, tasks=fuses)
+    stands_on = _by_digest(where.home, over)
     first = below[0][-1].manifest if below else None
     shape = where.shape(
         method or (first.method if first else setup.DEFAULT_METHOD),
         config,
         leave_out if leave_out is not None else (first.leave_out if first else ()),
     )
+    if fuses:
+        fused = shape.method.for_members(shape.config, _members(stands_on))
+        shape = replace(shape, config=fused)
     job = TaskRun(
         where,
         shape,
@@ -100,6 +106,7 @@ def train_task(
             settings=chosen,
         ),
         below,
+        stands_on,
         tag,
         dataset,
     )
@@ -107,17 +114,20 @@ def train_task(
     return job.run(name, output, licence, resume=resume, quiet=quiet)
 
 
-def underneath(home: Home, over: str | Sequence[str] | None) -> list[tuple[Adapter, ...]]:
-    """Return what is frozen underneath: for every member of a cycle its adapters, bottom first."""
-    if over is None:
-        return []
-    texts = [over] if isinstance(over, str) else list(over)
-    if not texts:
-        raise UsageError("`over` names no adapter")
-    found = [tuple(home.registry.get(ref) for ref in refs(parse(text))) for text in texts]
+def underneath(
+    home: Home, over: str | Sequence[str] | None, *, tasks: bool = False
+) -> list[tuple[Adapter, ...]]:
+    """Return what is frozen underneath: for every member of a cycle its adapters, bottom first.
+
+    Task adapters are allowed there with `tasks`, for a second stage that fuses them.
+    """
+    found = [
+        tuple(home.registry.get(ref) for ref in refs(composition))
+        for composition in _compositions(over)
+    ]
     for adapters in found:
         for adapter in adapters:
-            if adapter.manifest.kind is Kind.TASK:
+            if adapter.manifest.kind is Kind.TASK and not tasks:
                 raise UsageError(
                     f"`{adapter.name}` is a task adapter; a task adapter is trained over adapters "
                     "of languages",
@@ -126,6 +136,37 @@ def underneath(home: Home, over: str | Sequence[str] | None) -> list[tuple[Adapt
                     ),
                 )
     return found
+
+
+def _compositions(over: str | Sequence[str] | None) -> list[Composition]:
+    if over is None:
+        return []
+    texts = [over] if isinstance(over, str) else list(over)
+    if not texts:
+        raise UsageError("`over` names no adapter")
+    return [parse(text) for text in texts]
+
+
+def _by_digest(home: Home, over: str | Sequence[str] | None) -> list[Composition]:
+    def digest(ref: str) -> str:
+        return home.registry.get(ref).digest
+
+    return [rename(composition, digest) for composition in _compositions(over)]
+
+
+def _members(stands_on: Sequence[Composition]) -> tuple[str, ...]:
+    """Return what a second stage fuses: the members at the top of what it stands on."""
+    if len(stands_on) != 1:
+        raise UsageError("a fusion is trained over one composition: `stack(LANGUAGE, fuse(A, B))`")
+    (top,) = stands_on
+    if isinstance(top, Stack):
+        top = top.parts[-1]
+    if not isinstance(top, Fuse):
+        raise UsageError(
+            f"a fusion is trained over `fuse(...)`, found `{top}` on top",
+            hint="`--over 'stack(LANGUAGE, fuse(A, B))'`",
+        )
+    return refs(top)
 
 
 def _name(task: str, tag: str, below: Sequence[tuple[Adapter, ...]]) -> str:

@@ -14,6 +14,7 @@ from adapterhub_lite.model.attach import DEFAULT, Attachment, attach
 from adapterhub_lite.tasks.inference import score_examples
 from adapterhub_lite.training import setup
 from adapterhub_lite.training.loop import Trainee, fit
+from adapterhub_lite.training.rounds import in_rounds
 from adapterhub_lite.training.runs import Run
 from adapterhub_lite.training.settings import TaskSettings
 from adapterhub_lite.training.setup import NEW, Place
@@ -34,6 +35,7 @@ class TaskRun:
     settings: TaskSettings
     data: Data
     below: list[tuple[Adapter, ...]]
+    stands_on: list[Composition]
     source: str
     dataset: str | None
 
@@ -101,8 +103,8 @@ class TaskRun:
         loaded.head = self.data.head
         loaded.weights |= fresh_head(self.data, self.where.base, self.settings.seed)
         stacks: list[Composition] = [
-            Stack(*(Ref(adapter.digest) for adapter in adapters), Ref(NEW))
-            for adapters in self.below
+            Stack(*(below.parts if isinstance(below, Stack) else (below,)), Ref(NEW))
+            for below in self.stands_on
         ] or [Ref(NEW)]
         names = [DEFAULT] if len(stacks) == 1 else [str(number) for number in range(len(stacks))]
         return attach(
@@ -122,19 +124,23 @@ class TaskRun:
             return found[1]
 
         several = attachment.names if len(attachment.names) > 1 else ()
-        return fit(
-            Trainee(
-                self.where.base,
-                self.data.task_type,
-                attachment.parameters_of(NEW),
-                head_of,
-                dropout=self.settings.dropout,
-            ),
-            window_batches(self.data, self.where.base, self.settings, several),
-            self.settings,
+        return in_rounds(
+            attachment.adapter(NEW),
             run.folder,
-            label=name,
-            quiet=quiet,
+            lambda folder: fit(
+                Trainee(
+                    self.where.base,
+                    self.data.task_type,
+                    attachment.parameters_of(NEW),
+                    head_of,
+                    dropout=self.settings.dropout,
+                ),
+                window_batches(self.data, self.where.base, self.settings, several),
+                self.settings,
+                folder,
+                label=name,
+                quiet=quiet,
+            ),
         )
 
     def _dev_metrics(self, attachment: Attachment) -> dict[str, float]:

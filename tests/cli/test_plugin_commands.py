@@ -56,6 +56,8 @@ def test_methods_are_listed_with_their_plugin(ahl: Ahl) -> None:
     assert [row[0] for row in rows] == ["bottleneck", "lora", "prefix"]
     assert rows[1][1] == "adapterhub_lite.methods"
     assert "low-rank" in rows[1][2]
+    assert rows[1][3].startswith("rank=8 alpha=16.0 rank_stabilised=false")
+    assert rows[1][3].endswith("parts=query,value")
 
 
 def test_a_method_shows_its_config(ahl: Ahl, ahl_json: Callable[..., Any]) -> None:

@@ -1,0 +1,35 @@
+"""What comes with the package from the rooms above plugins, offered through the same hooks.
+
+Methods and task types offer themselves in their own rooms.  Strategies and commands are imported
+only when they are asked for: whoever attaches an adapter needs no command line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from adapterhub_lite.hookspecs import HOOKS, hookimpl
+
+if TYPE_CHECKING:
+    import click
+
+    from adapterhub_lite.resolver.strategies import Strategy
+
+AHL_HOOKS = HOOKS
+
+
+@hookimpl
+def ahl_strategies() -> Sequence[Strategy]:
+    """Return the strategies of the resolver."""
+    from adapterhub_lite.resolver.strategies import STRATEGIES
+
+    return STRATEGIES
+
+
+@hookimpl
+def ahl_commands() -> Sequence[click.Command]:
+    """Return the commands of the command line."""
+    from adapterhub_lite.cli import main
+
+    return list(main.commands.values())

@@ -1,0 +1,106 @@
+"""Commands that plugins add to `ahl`, looked for only where the built-in ones do not answer.
+
+So a built-in command never waits for a plugin or breaks with it; and with no plugin anywhere, the
+plugin machinery is not even imported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from adapterhub_lite.cli.command import AhlGroup, Settings
+from adapterhub_lite.errors import AhlError
+
+if TYPE_CHECKING:
+    from adapterhub_lite.home import Home
+
+KEY = f"{__name__}.added"
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """What plugins add to `ahl`, and the names of those that failed."""
+
+    commands: dict[str, click.Command] = field(default_factory=dict)
+    failed: tuple[str, ...] = ()
+
+
+class ExtendedGroup(AhlGroup):
+    """The outermost group: built-in commands first, then those of plugins, by name."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Note a `--home` behind the command first: it says where further commands are."""
+        named = _home_in(args)
+        if named is not None:
+            ctx.ensure_object(Settings).home = Path(named)
+        return super().parse_args(ctx, args)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the built-in commands as they were added, then the plugins' by name."""
+        return [*super().list_commands(ctx), *sorted(added(ctx).commands)]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a command; plugins are loaded only if it is not a built-in one."""
+        return super().get_command(ctx, cmd_name) or added(ctx).commands.get(cmd_name)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that is asked for; an unknown one may be that of a failed plugin."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            failed = ", ".join(f"`{name}`" for name in added(ctx).failed)
+            if not failed:
+                raise
+            words = (
+                f"{error.message.rstrip('.')}; `ahl plugins` says why these do not run: {failed}"
+            )
+            raise click.UsageError(words, ctx=error.ctx) from error
+
+
+def added(context: click.Context) -> Added:
+    """Return what plugins add, without the built-in commands."""
+    if KEY not in context.meta:
+        context.meta[KEY] = _load(context.ensure_object(Settings))
+    found: Added = context.meta[KEY]
+    return found
+
+
+def _load(settings: Settings) -> Added:
+    from adapterhub_lite import plugin_sources
+
+    home = _home(settings)
+    folder = home.path / "plugins" if home else None
+    if not any((*plugin_sources.installed(), *plugin_sources.files(folder))):
+        return Added()
+    from adapterhub_lite import plugins
+    from adapterhub_lite.cli import main
+
+    loaded = home.plugins() if home else plugins.load()
+    commands = {n: c for n, c in loaded.commands.items() if n not in main.commands}
+    infos = (*loaded.infos.values(), *loaded.refused)
+    return Added(commands, tuple(info.name for info in infos if info.failures))
+
+
+def _home(settings: Settings) -> Home | None:
+    """Return the home, or `None` where it is missing or unusable: the command asked for says so."""
+    try:
+        return settings.open_home()
+    except AhlError:
+        return None
+
+
+def _home_in(args: Sequence[str]) -> str | None:
+    words = list(args[: args.index("--")] if "--" in args else args)
+    for word, following in zip(words, [*words[1:], None], strict=True):
+        if word == "--home":
+            return following
+        if word.startswith("--home="):
+            return word.partition("=")[2]
+    return None

@@ -1,0 +1,121 @@
+"""Where plugins come from: the package, installed distributions, the files of a home.
+
+Each is found without running any of its code, with a function that loads it.  Kept from
+`plugins.py` so that the command line can see, cheaply, that there is nothing to load.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.metadata
+import importlib.util
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from importlib.machinery import SourceFileLoader
+from pathlib import Path
+from types import CodeType, ModuleType
+
+from adapterhub_lite.digests import SHORT
+from adapterhub_lite.errors import PluginError
+from adapterhub_lite.version import VERSION
+
+GROUP = "adapterhub_lite"
+"""The entry point group of installed plugins."""
+
+BUILT_IN = ("adapterhub_lite.methods", "adapterhub_lite.tasks", "adapterhub_lite.built_in")
+
+
+@dataclass(slots=True)
+class PluginInfo:
+    """One plugin: where it is from, what it offers, and what went wrong with it.
+
+    `slow` lists heavy libraries that it imports at its top.
+    """
+
+    name: str
+    version: str
+    origin: str
+    built_in: bool = False
+    offers: list[str] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+    slow: list[str] = field(default_factory=list)
+
+    @property
+    def problems(self) -> list[str]:
+        """Everything that its author should look at."""
+        if not self.slow:
+            return self.failures
+        heavy = f"slow: imports {', '.join(self.slow)} at its top; import it inside functions"
+        return [*self.failures, heavy]
+
+    def __str__(self) -> str:
+        return f"`{self.name}` {self.version} ({self.origin})"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A plugin that was found but not loaded."""
+
+    info: PluginInfo
+    load: Callable[[], ModuleType]
+
+
+def built_in() -> Iterator[Found]:
+    """Yield what comes with the package."""
+    for name in BUILT_IN:
+        info = PluginInfo(name, VERSION, "built in", built_in=True)
+        yield Found(info, partial(importlib.import_module, name))
+
+
+def installed() -> Iterator[Found]:
+    """Yield the plugins of installed distributions, by name."""
+    points = importlib.metadata.entry_points(group=GROUP)
+    for point in sorted(points, key=lambda p: (p.name, p.value)):
+        origin = point.dist.name if point.dist else point.value
+        version = point.dist.version if point.dist else "unknown"
+        yield Found(PluginInfo(point.name, version, f"installed: {origin}"), point.load)
+
+
+def files(folder: Path | None) -> Iterator[Found]:
+    """Yield the plugin files in a folder, by name; those that start with `_` are none."""
+    for path in sorted(folder.glob("*.py")) if folder and folder.is_dir() else ():
+        if not path.name.startswith("_"):
+            yield Found(PluginInfo(path.stem, "unknown", str(path)), partial(load_file, path))
+
+
+class _FromSource(SourceFileLoader):
+    """Runs the file itself, never compiled code beside it, which nobody trusted."""
+
+    def get_code(self, fullname: str) -> CodeType | None:
+        path = self.get_filename(fullname)
+        return self.source_to_code(self.get_data(path), path)
+
+
+def load_file(path: Path) -> ModuleType:
+    """Run a plugin file and return its module, whose `__version__` is its digest if it has none.
+
+    The module's name holds the digest, so that files of one name in two homes do not meet.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise PluginError(f"cannot read plugin file `{path}`: {error.strerror}") from None
+    digest = hashlib.sha256(content).hexdigest()[:SHORT]
+    where = hashlib.sha256(str(path.absolute()).encode()).hexdigest()[:SHORT]
+    name = f"ahl_plugin_{path.stem}_{digest}_{where}"
+    spec = importlib.util.spec_from_file_location(name, path, loader=_FromSource(name, str(path)))
+    if spec is None or spec.loader is None:
+        raise PluginError(f"`{path}` is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    if not hasattr(module, "__version__"):
+        module.__version__ = f"sha256:{digest}"  # type: ignore[attr-defined]  # set for provenance
+    return module

@@ -1,0 +1,77 @@
+"""What all checks of the kit share: the method under test, tiny bases, a batch, random adapters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+import torch
+from torch import Tensor
+
+from adapterhub_lite.methods.base import Method
+from adapterhub_lite.model.base import Base, load_base
+from adapterhub_lite.model.loaded import LoadedAdapter
+from adapterhub_lite.testing.adapters import random_adapter
+from adapterhub_lite.testing.models import MODEL_TYPES, save_tiny_base
+
+Bases = Callable[..., Base]
+"""Gives the tiny base of a model type, and of a dtype: `bases("bert", dtype="bfloat16")`."""
+
+Batch = dict[str, Tensor]
+
+
+def tiny_bases(folder: Path) -> Bases:
+    """Return a function that gives tiny bases; each is made once, below `folder`."""
+    made: dict[tuple[str, str], Base] = {}
+
+    def base(family: str, dtype: str = "float32") -> Base:
+        if (family, dtype) not in made:
+            if not (folder / family).exists():
+                save_tiny_base(folder / family, family)
+            made[family, dtype] = load_base(folder / family, dtype=dtype)
+        return made[family, dtype]
+
+    return base
+
+
+def small_batch() -> Batch:
+    """Return three rows of six tokens, of which the second has two of padding."""
+    ids = torch.randint(5, 90, (3, 6), generator=torch.Generator().manual_seed(5))
+    mask = torch.ones_like(ids)
+    ids[1, 4:], mask[1, 4:] = 1, 0
+    return {"input_ids": ids, "attention_mask": mask}
+
+
+class Kit:
+    """Base of the checks; `MethodSuite` describes what a subclass sets."""
+
+    method: ClassVar[Method]
+    config: ClassVar[Mapping[str, Any]] = {}
+    families: ClassVar[tuple[str, ...]] = MODEL_TYPES
+    starts_as_identity: ClassVar[bool] = True
+    stacks: ClassVar[bool] = True
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def bases(cls, tmp_path_factory: pytest.TempPathFactory) -> Bases:
+        """Return the tiny bases of this class."""
+        return tiny_bases(tmp_path_factory.mktemp("bases"))
+
+    @pytest.fixture
+    def batch(self) -> Batch:
+        """Return what the models run on."""
+        return small_batch()
+
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        """Run each check that takes a `family` on all of them."""
+        if "family" in metafunc.fixturenames:
+            metafunc.parametrize("family", self.families)
+
+    def adapter(self, base: Base, ref: str = "a", **settings: Any) -> LoadedAdapter:
+        """Return an adapter of this method with random weights (fresh when `scale=0`)."""
+        return random_adapter(base, self.method, self.config, ref=ref, **settings)
+
+    def _config(self) -> Any:
+        return self.method.Config.from_mapping(self.config)

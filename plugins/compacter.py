@@ -1,0 +1,139 @@
+"""Compacter: a bottleneck whose matrices are sums of Kronecker products, one factor shared by all.
+
+Karimi Mahabadi, Henderson & Ruder 2021, https://arxiv.org/abs/2106.04647, equations 4 to 6:
+
+    W = sum_i  A_i (x) (s_i t_i),     i = 1..n
+
+The A_i (n by n) are shared by all layers and both projections; s_i and t_i, of rank r, are each
+matrix's own.  Placements, residual and norm are those of the bottleneck: `houlsby` is Compacter,
+`pfeiffer` the variant after the feed-forward block only that stands on MAD-X language adapters.
+s of the up-projection starts at zero: a fresh adapter is the identity.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
+
+from adapterhub_lite.errors import MethodError
+from adapterhub_lite.hookspecs import hookimpl
+from adapterhub_lite.methods.base import Flow, Method, ModelShape, Site, Weights
+from adapterhub_lite.methods.bottleneck import Bottleneck, BottleneckConfig
+from adapterhub_lite.methods.config import MethodConfig, option
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+BOTTLENECK = Bottleneck()
+
+
+@dataclass(frozen=True)
+class CompacterConfig(MethodConfig):
+    """Config of `compacter`."""
+
+    placement: Literal["houlsby", "pfeiffer", "parallel"] = option(
+        "houlsby", "after both blocks, after the feed-forward block, or beside it"
+    )
+    reduction: float = option(32.0, "hidden size / bottleneck size")
+    n: int = option(4, "number of Kronecker products; divides hidden and bottleneck size")
+    rank: int = option(1, "r, the rank of s_i t_i")
+    activation: str = option("gelu_new", "non-linearity, as for `bottleneck`")
+
+    def check(self) -> None:
+        """Refuse sizes below one, and what `bottleneck` refuses."""
+        if self.n < 1 or self.rank < 1:
+            raise MethodError("`compacter` needs n and rank of at least 1")
+        self.dense()
+
+    def dense(self) -> BottleneckConfig:
+        """Return the config of the bottleneck with the same matrices written out."""
+        return BottleneckConfig(
+            placement=self.placement, reduction=self.reduction, activation=self.activation
+        )
+
+
+class Compacter(Method):
+    """The Compacter method; see the module's docstring."""
+
+    name = "compacter"
+    run = Bottleneck.run
+    Config = CompacterConfig
+
+    def parts(self, config: CompacterConfig) -> tuple[str, ...]:
+        """Return the blocks of the placement."""
+        return BOTTLENECK.parts(config.dense())
+
+    def init_shared(self, shape: ModelShape, config: CompacterConfig) -> dict[str, Tensor]:
+        """Return the A_i (n, n, n), scaled so that W is as large as its s_i t_i."""
+        import torch
+
+        return {"A": torch.randn(config.n, config.n, config.n) / math.sqrt(config.n)}
+
+    def init(self, site: Site, config: CompacterConfig) -> dict[str, Tensor]:
+        """Return s (n, out / n, r), t (n, r, in / n) and the bias of both projections."""
+        import torch
+
+        n, r = config.n, config.rank
+        inner = max(1, int(site.width // config.reduction))
+        for size, what in ((site.width, "hidden size"), (inner, "bottleneck size")):
+            if size % n:
+                raise MethodError(
+                    f"`compacter` with n = {n} cannot divide the {what} {size}",
+                    hint="set `n` or `reduction` to fit",
+                )
+        return {
+            "down_s": torch.randn(n, inner // n, r) / math.sqrt(r),
+            "down_t": torch.randn(n, r, site.width // n) * 0.02,
+            "down_bias": torch.zeros(inner),
+            "up_s": torch.zeros(n, site.width // n, r),
+            "up_t": torch.randn(n, r, inner // n) / math.sqrt(r),
+            "up_bias": torch.zeros(site.width),
+        }
+
+    def begin(self, site: Site, config: CompacterConfig, flow: Flow) -> Tensor:
+        """Return what the bottleneck reads at this placement."""
+        return BOTTLENECK.begin(site, config.dense(), flow)
+
+    def step(
+        self, site: Site, config: CompacterConfig, weights: Weights, flow: Flow, state: Tensor
+    ) -> Tensor:
+        """Write the matrices out and do as the bottleneck does."""
+        matrices = {
+            "down": kronecker(weights["A"], weights["down_s"], weights["down_t"]),
+            "down_bias": weights["down_bias"],
+            "up": kronecker(weights["A"], weights["up_s"], weights["up_t"]),
+            "up_bias": weights["up_bias"],
+        }
+        return BOTTLENECK.step(site, config.dense(), matrices, flow, state)
+
+    def follows(self, config: CompacterConfig, below: Method, below_config: Any) -> str | None:
+        """As for the bottleneck: one placement for all."""
+        return BOTTLENECK.follows(config.dense(), below, below_config)
+
+    def average(
+        self,
+        config: CompacterConfig,
+        members: Sequence[Mapping[str, Tensor]],
+        coefficients: Sequence[float],
+    ) -> NoReturn:
+        """Refuse: the products of mean factors are not the mean of the products."""
+        raise MethodError(
+            "`compacter` adapters have no average: the mean of their matrices is not of this form",
+            hint="average `bottleneck` adapters",
+        )
+
+
+def kronecker(A: Tensor, s: Tensor, t: Tensor) -> Tensor:
+    """Return the sum over i of A_i (x) (s_i t_i)."""
+    import torch
+
+    blocks = torch.einsum("ipq,iuv->puqv", A, s @ t)
+    return blocks.reshape(A.shape[1] * s.shape[1], A.shape[2] * t.shape[2])
+
+
+@hookimpl
+def ahl_methods() -> Sequence[Method]:
+    """Return compacter."""
+    return [Compacter()]

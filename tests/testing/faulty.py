@@ -1,0 +1,240 @@
+"""Methods broken on purpose.  A class's docstring is the fault as the table in the docs has it."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from adapterhub_lite.methods.base import Flow, MethodConfig, ModelShape, Site, Weights
+from adapterhub_lite.methods.config import option
+from adapterhub_lite.model.anatomy import Anatomy
+from tests.testing.sound import Sound, SoundConfig
+
+
+class IgnoresASite(Sound):
+    """a site is ignored"""
+
+    def change(self, site: Site, config: Any, weights: Weights, x: Tensor) -> Tensor:
+        change = super().change(site, config, weights, x)
+        return change * 0 if site.key == "ffn_up.1" else change
+
+
+class WeightWithoutEffect(Sound):
+    """a weight has no effect"""
+
+    def init(self, site: Site, config: Any) -> dict[str, Tensor]:
+        return {**super().init(site, config), "spare": torch.zeros(site.width)}
+
+
+class WrongAtBirth(Sound):
+    """a fresh adapter is not the identity"""
+
+    def init(self, site: Site, config: Any) -> dict[str, Tensor]:
+        weights = super().init(site, config)
+        return {**weights, "B": torch.randn_like(weights["B"]) * 0.2}
+
+
+class CutGradient(Sound):
+    """the gradient of a weight is cut"""
+
+    def change(self, site: Site, config: Any, weights: Weights, x: Tensor) -> Tensor:
+        return super().change(site, config, {**weights, "A": weights["A"].detach()}, x)
+
+
+class WrongGradient(Sound):
+    """the output is right and the gradient is wrong"""
+
+    def change(self, site: Site, config: Any, weights: Weights, x: Tensor) -> Tensor:
+        change = super().change(site, config, weights, x)
+        return 2 * change - change.detach()
+
+
+class WrongScaling(Sound):
+    """the change is scaled by the wrong factor"""
+
+    def change(self, site: Site, config: Any, weights: Weights, x: Tensor) -> Tensor:
+        change: Tensor = super().change(site, config, weights, x) / config.rank
+        return change
+
+    def delta(self, site: Site, config: Any, weights: Weights) -> Tensor | None:
+        change = super().delta(site, config, weights)
+        return None if change is None else change / config.rank
+
+
+class ScalesTheBias(Sound):
+    """the base's bias is scaled with the change"""
+
+    def transform(self, site: Site, config: Any, weights: Weights, x: Tensor, y: Tensor) -> Tensor:
+        bias = site.bias if site.bias is not None else 0.0
+        change = self.change(site, config, weights, x)
+        return y + change + bias * weights["B"].mean(dim=1)
+
+    def delta(self, site: Site, config: Any, weights: Weights) -> Tensor | None:
+        return None
+
+
+class WritesInPlace(Sound):
+    """the part's output is written into"""
+
+    def transform(self, site: Site, config: Any, weights: Weights, x: Tensor, y: Tensor) -> Tensor:
+        return y.add_(self.change(site, config, weights, x))
+
+
+class UndoMissing(Sound):
+    """the base's weights are changed and not restored"""
+
+    def change(self, site: Site, config: Any, weights: Weights, x: Tensor) -> Tensor:
+        if site.weight is not None:
+            site.weight.data.add_(0.001)
+        return super().change(site, config, weights, x)
+
+
+class UndoInexact(Sound):
+    """the base's weights are restored by subtraction"""
+
+    def change(self, site: Site, config: Any, weights: Weights, x: Tensor) -> Tensor:
+        if site.weight is not None:
+            site.weight.data.add_(0.1)
+            site.weight.data.sub_(0.1)
+        return super().change(site, config, weights, x)
+
+
+class LeavesAHook(Sound):
+    """a hook is left on the model"""
+
+    def sites(self, shape: ModelShape, config: Any, leave_out: Sequence[int]) -> list[Site]:
+        module = shape.module("query", 0) if isinstance(shape, Anatomy) else None
+        if module is not None:
+            module.register_forward_hook(lambda *_: None)
+        return super().sites(shape, config, leave_out)
+
+
+class RemembersTheFirst(Sound):
+    """the weights of the first adapter are kept for the next"""
+
+    def __init__(self) -> None:
+        self.first: dict[str, Weights] = {}
+
+    def change(self, site: Site, config: Any, weights: Weights, x: Tensor) -> Tensor:
+        kept = self.first.setdefault(site.key, weights)
+        return super().change(site, config, kept, x)
+
+
+class MixesRows(Sound):
+    """the rows of a batch are mixed"""
+
+    def change(self, site: Site, config: Any, weights: Weights, x: Tensor) -> Tensor:
+        change = super().change(site, config, weights, x)
+        return change + change.mean(dim=0, keepdim=True)
+
+
+class ForgetsWhatIsBelow(Sound):
+    """the adapter below is overwritten"""
+
+    def step(self, site: Site, config: Any, weights: Weights, flow: Flow, state: Tensor) -> Tensor:
+        return super().step(site, config, weights, flow, flow.y)
+
+
+class AlwaysFloat32(Sound):
+    """numbers of its own are float32 in any model"""
+
+    def change(self, site: Site, config: Any, weights: Weights, x: Tensor) -> Tensor:
+        return super().change(site, config, weights, x) * torch.ones(site.width)
+
+
+class DeadStart(Sound):
+    """all weights start at zero, where no gradient leads away"""
+
+    def init(self, site: Site, config: Any) -> dict[str, Tensor]:
+        return {key: torch.zeros_like(value) for key, value in super().init(site, config).items()}
+
+
+class Unseeded(Sound):
+    """fresh weights do not follow the seed"""
+
+    def init(self, site: Site, config: Any) -> dict[str, Tensor]:
+        weights = super().init(site, config)
+        generator = torch.Generator()
+        generator.seed()
+        if weights["A"].is_meta:
+            return weights
+        return {**weights, "A": torch.randn(weights["A"].shape, generator=generator)}
+
+
+class NeedsNumbersAtInit(Sound):
+    """fresh weights cannot be made without their numbers"""
+
+    def init(self, site: Site, config: Any) -> dict[str, Tensor]:
+        weights = super().init(site, config)
+        return {**weights, "A": weights["A"] / weights["A"].norm().item()}
+
+
+class CountsItsSites(Sound):
+    """names of weights do not follow from the config"""
+
+    def __init__(self) -> None:
+        self.numbers = itertools.count()
+
+    def init(self, site: Site, config: Any) -> dict[str, Tensor]:
+        weights = super().init(site, config)
+        return {**weights, f"B{next(self.numbers)}": weights["A"]}
+
+
+class TouchesLeftOutLayers(Sound):
+    """layers left out get weights"""
+
+    def sites(self, shape: ModelShape, config: Any, leave_out: Sequence[int]) -> list[Site]:
+        return super().sites(shape, config, ())
+
+
+class WrongMerge(Sound):
+    """merged it is another change"""
+
+    def delta(self, site: Site, config: Any, weights: Weights) -> Tensor | None:
+        return weights["B"] @ weights["A"]
+
+
+class SumsInsteadOfAverages(Sound):
+    """the mean of equal adapters is another adapter"""
+
+    def average(
+        self, config: Any, members: Sequence[Mapping[str, Tensor]], coefficients: Sequence[float]
+    ) -> tuple[Any, dict[str, Tensor]]:
+        return super().average(config, members, [1.0] * len(members))
+
+
+@dataclass(frozen=True)
+class ComplexConfig(SoundConfig):
+    phase: complex = option(1j, "a value that JSON does not have")
+
+
+class ConfigWithoutJSON(Sound):
+    """a config value does not survive JSON"""
+
+    Config: ClassVar[type[MethodConfig]] = ComplexConfig
+
+
+class OpenConfig(SoundConfig):
+    __setattr__ = object.__setattr__
+
+
+class ConfigNotFrozen(Sound):
+    """a config can be changed"""
+
+    Config: ClassVar[type[MethodConfig]] = OpenConfig
+
+
+@dataclass(frozen=True)
+class SilentConfig(SoundConfig):
+    speed: float = 1.0
+
+
+class NoHelp(Sound):
+    """an option has no help"""
+
+    Config: ClassVar[type[MethodConfig]] = SilentConfig
