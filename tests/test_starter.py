@@ -71,11 +71,11 @@ def test_every_language_with_an_adapter_resolves_and_attaches(
             assert len(found.labels) == 1
 
 
-@pytest.mark.parametrize("tag", ["fo", "mt", "cy", "de"])
+@pytest.mark.parametrize("tag", ["fo", "cy", "de", "sw"])
 def test_names_are_typed_far_better_than_by_guessing(
     home: ahl.Home, base: ahl.Base, tag: str
 ) -> None:
-    """Guessing: always the most frequent kind of these names, counted here."""
+    """Guessing: always the most frequent kind.  Languages with fifteen names of nearly every kind."""
     names = some(tag, each=15)
     guess = max(Counter(kind for _, kind in names).values()) / len(names)
     answer = ahl.resolve("en", tag, task="nametype", home=home)
