@@ -75,7 +75,7 @@ def test_every_language_with_an_adapter_resolves_and_attaches(
 def test_names_are_typed_far_better_than_by_guessing(
     home: ahl.Home, base: ahl.Base, tag: str
 ) -> None:
-    """Guessing: always the most frequent kind.  Languages with fifteen names of nearly every kind."""
+    """Guessing: always the most frequent kind.  In languages with names of nearly every kind."""
     names = some(tag, each=15)
     guess = max(Counter(kind for _, kind in names).values()) / len(names)
     answer = ahl.resolve("en", tag, task="nametype", home=home)

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -242,7 +243,13 @@ def test_an_interrupt_is_exit_code_130_and_the_run_goes_on_later(
     options = ("--text", str(trained / "gv.txt"), "--name", "long", "--batch-size", "2")
     train = ("train", "language", "gv", *options, "--setting=block=16", "--setting=save_every=5")
     command = [sys.executable, "-m", "adapterhub_lite", "--home", str(home), *train, "--steps=400"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command,
+        stderr=subprocess.PIPE,
+        text=True,
+        # a shell that runs the tests in the background has SIGINT ignored, and that is inherited
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
+    ) as process:
         give_up = time.monotonic() + 120
         while not list((home / "runs").rglob("checkpoint-*/trainer_state.json")):
             assert process.poll() is None
