@@ -7,12 +7,13 @@ were.  What stood in that place is kept at the seat, for the rules to compare.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from adapterhub_lite.adapter import Adapter, Kind, Underneath
-from adapterhub_lite.composition import Composition, Ref, Stack
+from adapterhub_lite.composition import Composition, Fuse, Ref, Stack
 from adapterhub_lite.resolver.candidates import Candidate, Pool, is_same
 
 if TYPE_CHECKING:
@@ -62,12 +63,27 @@ class Proposal:
     @cached_property
     def composition(self) -> Composition:
         """The composition, by refs."""
-        return _stack([adapter.ref for adapter in self.adapters])
+        return self._spell(lambda adapter: adapter.ref)
 
     @cached_property
     def digests(self) -> str:
         """The composition's text with whole digests, as scores are recorded under."""
-        return str(_stack([adapter.digest for adapter in self.adapters]))
+        return str(self._spell(lambda adapter: adapter.digest))
+
+    def fused(self, adapter: Adapter) -> tuple[str, ...]:
+        """Return the digests of the members that an adapter fuses, in order; mostly none."""
+        method, config = self.pool.judge.method(adapter)
+        return method.members(config) if method.fuses else ()
+
+    def _spell(self, name: Callable[[Adapter], str]) -> Composition:
+        """Return the composition; members that the adapter on them fuses stand side by side."""
+        parts: list[Composition] = []
+        for adapter in self.adapters:
+            members = len(self.fused(adapter))
+            if members:
+                parts[-members:] = [Fuse(*parts[-members:])]
+            parts.append(Ref(name(adapter)))
+        return parts[0] if len(parts) == 1 else Stack(*parts)
 
     @cached_property
     def distance(self) -> int:
@@ -79,10 +95,6 @@ class Proposal:
         shown = [self.pool.describe(under) for under in seat.instead_of[:3]]
         more = len(seat.instead_of) - len(shown)
         return " and ".join(shown) + (f" and {more} more" if more else "")
-
-
-def _stack(refs: list[str]) -> Composition:
-    return Ref(refs[0]) if len(refs) == 1 else Stack(*(Ref(ref) for ref in refs))
 
 
 def places(task: Candidate) -> list[int]:

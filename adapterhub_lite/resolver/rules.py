@@ -163,6 +163,17 @@ def run_allowed(judge: Judge, proposal: Proposal) -> str | None:
     return None
 
 
+def members_below(_judge: Judge, proposal: Proposal) -> str | None:
+    """What an adapter fuses stands right below it, in the order that it was trained on."""
+    digests = [adapter.digest for adapter in proposal.adapters]
+    for at, adapter in enumerate(proposal.adapters):
+        members = proposal.fused(adapter)
+        below = tuple(digests[max(0, at - len(members)) : at])
+        if members and below != members:
+            return "was trained to fuse other adapters than those below it"
+    return None
+
+
 AdapterRule = Callable[[Judge, Adapter], str | None]
 StackRule = Callable[[Judge, "Proposal"], str | None]
 
@@ -174,4 +185,10 @@ ADAPTER_RULES: list[AdapterRule] = [
     licence_allowed,
     weights_present,
 ]
-STACK_RULES: list[StackRule] = [complete, one_base, trained_over_matched, run_allowed]
+STACK_RULES: list[StackRule] = [
+    complete,
+    one_base,
+    trained_over_matched,
+    members_below,
+    run_allowed,
+]

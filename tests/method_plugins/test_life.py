@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 
+from adapterhub_lite.composition import parse, rename
 from adapterhub_lite.errors import CompositionError, MethodError, UsageError
 from adapterhub_lite.home import Home
 from adapterhub_lite.model.attach import attach
@@ -112,6 +113,13 @@ def test_a_fusion_is_trained_in_a_second_stage(
         head = attached.head()
         assert head is not None
         assert torch.equal(head[1]["weight"], attached.state_of("fused")["head.weight"])
+    answer = resolve("en", "fo", task="pos", home=home)
+    found = [answer.composition, *(a.composition for a in answer.alternatives)]
+    wanted = parse("stack(fo, fuse(second, first), fused)")
+    fusing = rename(wanted, lambda name: home.registry.get(name).ref)
+    assert fusing in found
+    with attach(base, fusing, home=home):
+        logits(base, batch)
     with pytest.raises(CompositionError, match="was trained to fuse"):
         attach(base, "stack(fo, fuse(first, second), fused)", home=home)
     with pytest.raises(UsageError, match=r"found `.*` on top"):
