@@ -161,6 +161,11 @@ class SourceKept(Strategy):
 
     def propose(self, pool: Pool) -> Iterator[Proposal]:
         """Yield task adapters as trained, and over other adapters of the source like it."""
+        unknown = () if pool.targets or pool.pairs else (_unknown(pool.request.target),)
+        for proposal in self._propose(pool):
+            yield replace(proposal, warnings=(*proposal.warnings, *unknown))
+
+    def _propose(self, pool: Pool) -> Iterator[Proposal]:
         if pool.request.source == pool.request.target:
             return
         for task in pool.tasks:
@@ -203,6 +208,13 @@ STRATEGIES: list[Strategy] = [
     NoLanguageAdapter(),
 ]
 """The strategies that `resolve` tries; order plays no part, ranks do."""
+
+
+def _unknown(target: str) -> str:
+    return (
+        f"no adapter here was trained on `{target}`: measure this one with `ahl evaluate`, "
+        "or train what is named below"
+    )
 
 
 def _product(
