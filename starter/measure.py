@@ -19,7 +19,7 @@ import nametype
 import recipe
 from adapterhub_lite import languages
 from adapterhub_lite.errors import LanguageTagError
-from adapterhub_lite.evaluation import Table, evaluate_table, picture
+from adapterhub_lite.evaluation import Cell, Table, evaluate_table, picture
 from adapterhub_lite.evaluation.measure import Tuned
 from adapterhub_lite.training import train_full
 from train import Maker, open_home
@@ -98,12 +98,15 @@ def markdown(made: Table) -> str:
     for target in made.targets:
         cells = [made.cell(target, strategy) for strategy in made.strategies]
         count = next(cell.n for cell in cells if cell is not None)
-        shown = [
-            f"{100 * cell.mean:.1f} ± {100 * (cell.spread or 0):.1f}" if cell is not None else ""
-            for cell in cells
-        ]
-        rows.append([target, str(count), *shown])
+        rows.append([target, str(count), *map(_shown, cells)])
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+
+
+def _shown(cell: Cell | None) -> str:
+    if cell is None:
+        return ""
+    spread = "" if cell.spread is None else f" ± {100 * cell.spread:.1f}"
+    return f"{100 * cell.mean:.1f}{spread}"
 
 
 def main() -> None:
