@@ -2,8 +2,8 @@
 
     python starter/measure.py --data DATA --home HOME --out docs/starter
 
-Scores on development data are recorded, and steer the resolver from then on; test data is only ever
-looked at for the tables.  For languages whose treebank has no development data (Manx, Faroese) no
+Scores on development data are recorded, and steer the resolver from then on; scores on test data go
+into the tables and are not recorded.  For languages whose treebank has no development data (Manx, Faroese) no
 score is recorded, so there the resolver goes by its assumptions.
 """
 

@@ -165,8 +165,14 @@ class Method(ABC):
         """Return one state from those that the members left; each of them read `state`.
 
         For methods that set `fuses`; called in place of `step`, at the sites of the members.
+
+        Raises:
+            MethodError: the method sets `fuses` and does not override this.
         """
-        raise NotImplementedError(f"`{self.name}` sets `fuses` and has no `fuse`")
+        raise MethodError(
+            f"method `{self.name}` sets `fuses` and has no `fuse`",
+            hint="its plugin is incomplete; `ahl plugins` says where it is from",
+        )
 
     def members(self, config: Any) -> tuple[str, ...]:
         """Return the digests of the members, in order, that `fuse` was trained on."""
