@@ -3,8 +3,8 @@
     python starter/measure.py --data DATA --home HOME --out docs/starter
 
 Scores on development data are recorded, and steer the resolver from then on; scores on test data go
-into the tables and are not recorded.  For languages whose treebank has no development data (Manx, Faroese) no
-score is recorded, so there the resolver goes by its assumptions.
+into the tables and are not recorded.  For languages whose treebank has no development data (Manx,
+Faroese) no score is recorded, so there the resolver goes by its assumptions.
 """
 
 from __future__ import annotations
