@@ -22,7 +22,7 @@ AHL_HOOKS = HOOKS
 @hookimpl
 def ahl_strategies() -> Sequence[Strategy]:
     """Return the strategies of the resolver."""
-    from adapterhub_lite.resolver.strategies import STRATEGIES
+    from adapterhub_lite.resolver import STRATEGIES
 
     return STRATEGIES
 

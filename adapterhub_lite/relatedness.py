@@ -1,6 +1,6 @@
 """How related two languages are: genealogy, geography, script and typology, each told apart.
 
-    score = dice + 0.3 exp(-km / 2000) + 0.3 same script + 0.5 cosine
+    score = dice + 0.3 exp(-km / 2000) + 0.3 same script + 1.0 cosine
 
 `dice` is over the Glottolog paths, each ending in the language itself (0 where no family is
 shared); `cosine` over URIEL's 103 syntax features.  The weights were set by hand and measured, with
@@ -19,12 +19,12 @@ from dataclasses import dataclass
 from enum import IntEnum
 from functools import lru_cache
 from math import asin, cos, exp, radians, sin, sqrt
+from typing import Any
 
 from adapterhub_lite import facts
-from adapterhub_lite.languages import macro
 
 PLACE, SCRIPT, TYPOLOGY = 0.3, 0.3, 1.0
-"""Weights of the terms beside genealogy, which has weight 1."""
+"""Weights of the terms besides genealogy, which has weight 1."""
 
 FAR = 2000.0
 """Kilometres over which the geographic term falls to 1/e."""
@@ -72,7 +72,7 @@ class Relatedness:
 
     @property
     def score(self) -> float:
-        """The weighted sum of the terms, 0 to 2.1; a missing fact counts as nothing in common."""
+        """The weighted sum of the terms, 0 to 2.6; a missing fact counts as nothing in common."""
         return (
             self.genealogy
             + PLACE * (self.geography or 0.0)
@@ -84,6 +84,24 @@ class Relatedness:
     def related(self) -> bool:
         """Whether the two share a family at least."""
         return self.level < Level.UNRELATED
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the score with its terms as JSON values; a term is null where a fact is missing.
+
+        Keys: tag, level ("variant", "macro", "related" or "unrelated"), score, shared, genealogy,
+        km, geography, script, typology.
+        """
+        return {
+            "tag": self.tag,
+            "level": self.level.name.lower(),
+            "score": round(self.score, 4),
+            "shared": self.shared,
+            "genealogy": round(self.genealogy, 4),
+            "km": None if self.km is None else round(self.km),
+            "geography": None if self.geography is None else round(self.geography, 4),
+            "script": self.script,
+            "typology": None if self.typology is None else round(self.typology, 4),
+        }
 
     def explain(self) -> str:
         """Return the terms as messages show them."""
@@ -139,7 +157,7 @@ def _level(target: str, other: str, shared: int) -> Level:
         return Level.SAME
     if target.partition("-")[0] == other.partition("-")[0]:
         return Level.VARIANT
-    if macro(target) == macro(other):
+    if facts.macrolanguage(target) == facts.macrolanguage(other):
         return Level.MACRO
     return Level.RELATED if shared else Level.UNRELATED
 
@@ -185,7 +203,8 @@ def rank(
 
     Where `recorded` says how well a language did elsewhere (more is better), the places by
     relatedness and by record are added: what is good everywhere comes before what is near but poor.
-    A language without a record keeps its place by relatedness in both.
+    Of equal sums the better record comes first.  A language without a record keeps its place by
+    relatedness in both.
     """
     near = nearest(target, others)
     known = {r.tag: recorded[r.tag] for r in near if r.tag in recorded} if recorded else {}
@@ -195,4 +214,4 @@ def rank(
     ranked = [
         Ranked(r, place, known.get(r.tag), record_places.get(r.tag)) for place, r in enumerate(near)
     ]
-    return sorted(ranked, key=lambda r: (r.sum, r.place))
+    return sorted(ranked, key=lambda r: (r.sum, r.place if r.record_place is None else r.record_place))

@@ -17,8 +17,7 @@ from dataclasses import dataclass
 from math import exp
 from statistics import fmean, pstdev
 
-from adapterhub_lite.languages import macro
-from adapterhub_lite.relatedness import relate
+from adapterhub_lite.relatedness import Level, relate
 
 SHARPNESS = 0.4
 """How much more a related target's results count: a score higher by this much counts e times."""
@@ -38,7 +37,7 @@ def track_records(target: str, measurements: Iterable[Measurement]) -> dict[str,
     """Return the records, by who; those never compared with anything have none."""
     groups: dict[tuple[str, Hashable], dict[str, list[float]]] = {}
     for found in measurements:
-        if macro(found.target) != macro(target):
+        if relate(target, found.target).level > Level.MACRO:
             group = groups.setdefault((found.target, found.data), defaultdict(list))
             group[found.who].append(found.value)
     weighted: dict[str, list[tuple[float, float]]] = defaultdict(list)

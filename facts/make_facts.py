@@ -121,13 +121,21 @@ def glottolog(nodes: dict[str, Node]) -> Iterator[str]:
         cells = [str(depth), node["name"]]
         if tag is not None:
             cells += [node["iso_639_3"], tag if tag != node["iso_639_3"] else ""]
-            cells += [stands.get(tag, ""), node["glottocode"], *place(node)]
+            cells += [macrolanguage(tag, stands), node["glottocode"], *place(node)]
         yield "\t".join(cells).rstrip("\t")
         for child in below.get(key, ()):
             yield from walk(child, depth + 1)
 
     for root in below[None]:
         yield from walk(root, 0)
+
+
+def macrolanguage(tag: str, stands: dict[str, str]) -> str:
+    """Return the macrolanguage of a language, with `=` before it where the language stands for it."""
+    if tag in stands:
+        return f"={stands[tag]}"
+    macro = MACROLANGUAGES.get(tag, "")
+    return macro if macro not in RETIRED else ""
 
 
 def place(node: Node) -> tuple[str, str]:

@@ -58,6 +58,7 @@ class Compacter(Method):
     """The Compacter method; see the module's docstring."""
 
     name = "compacter"
+    averages = False
     run = Bottleneck.run
     Config = CompacterConfig
 

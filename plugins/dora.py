@@ -51,6 +51,7 @@ class DoRA(Method):
     """
 
     name = "dora"
+    averages = False
     run = "dora"
     Config = DoRAConfig
 

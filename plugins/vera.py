@@ -51,6 +51,7 @@ class VeRA(SiteMethod):
     """The VeRA method; see the module's docstring.  Stacked, the changes add."""
 
     name = "vera"
+    averages = False
     Config = VeRAConfig
 
     def init(self, site: Site, config: VeRAConfig) -> dict[str, Tensor]:

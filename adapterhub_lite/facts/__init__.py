@@ -28,6 +28,7 @@ class Facts:
         glottocode: Glottolog's code.
         place: latitude and longitude in degrees, if known.
         path: numbers of its families from the root down, and its own; only equality means anything.
+        macro: tag of the macrolanguage (ISO 639-3) that it belongs to, if it does.
     """
 
     tag: str
@@ -36,6 +37,7 @@ class Facts:
     glottocode: str
     place: tuple[float, float] | None
     path: tuple[int, ...]
+    macro: str | None = None
 
     @property
     def families(self) -> tuple[str, ...]:
@@ -45,11 +47,12 @@ class Facts:
 
 
 class _Tree(NamedTuple):
-    """The lines of the file, the number of each line's parent, and the line of each tag."""
+    """The lines of the file, each line's parent, the line of each tag, and macrolanguages."""
 
     lines: list[str]
     parents: list[int]
     numbers: dict[str, int]
+    macros: dict[str, list[str]]
 
 
 def about(tag: str) -> Facts | None:
@@ -63,9 +66,10 @@ def _about(tag: str) -> Facts | None:
     if number is None:
         return None
     cells = [*_tree().lines[number].split("\t"), "", ""]
-    _, name, code, short, _, glottocode, latitude, longitude = cells[:8]
+    _, name, code, short, macro, glottocode, latitude, longitude = cells[:8]
     place = (float(latitude), float(longitude)) if latitude else None
-    return Facts(short or code, name, code, glottocode, place, _path(number))
+    path, wide = _path(number), macro.lstrip("=") or None
+    return Facts(short or code, name, code, glottocode, place, path, wide)
 
 
 def _path(number: int) -> tuple[int, ...]:
@@ -74,6 +78,19 @@ def _path(number: int) -> tuple[int, ...]:
         path.append(number)
         number = parents[number]
     return tuple(reversed(path))
+
+
+def macrolanguage(tag: str) -> str:
+    """Return the macrolanguage that a tag's language belongs to or is, else the language."""
+    language = tag.partition("-")[0]
+    facts = _about(language)
+    return facts.macro if facts and facts.macro else language
+
+
+def members(tag: str) -> tuple[str, ...]:
+    """Return the languages of the macrolanguage that a tag belongs to or is, itself first."""
+    macro = macrolanguage(tag)
+    return tuple(dict.fromkeys((macro, *_tree().macros.get(macro, ()))))
 
 
 def near_in_tree(tag: str, wanted: int) -> tuple[str, ...]:
@@ -143,17 +160,23 @@ def names() -> Mapping[str, tuple[str, ...]]:
 @lru_cache(maxsize=1)
 def _tree() -> _Tree:
     lines = _read("glottolog.tsv.gz").decode().split("\n")
-    parents, numbers, above = [], {}, [-1]
+    parents: list[int] = []
+    numbers: dict[str, int] = {}
+    macros: dict[str, list[str]] = {}
+    above = [-1]
     for number, line in enumerate(lines):
         cells = line.split("\t", 5)
         depth = int(cells[0]) + 1
         parents.append(above[depth - 1])
         above[depth:] = [number]
         if len(cells) > 2:
-            numbers[cells[3] or cells[2]] = number
-            if cells[4]:
-                numbers[cells[4]] = number
-    return _Tree(lines, parents, numbers)
+            tag, macro = cells[3] or cells[2], cells[4]
+            numbers[tag] = number
+            if macro:
+                macros.setdefault(macro.lstrip("="), []).append(tag)
+            if macro.startswith("="):
+                numbers[macro[1:]] = number
+    return _Tree(lines, parents, numbers, macros)
 
 
 @lru_cache(maxsize=1)

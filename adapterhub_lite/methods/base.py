@@ -115,6 +115,8 @@ class Method(ABC):
     """Config values, other than the fields' defaults, to train a language adapter with."""
     sparse: ClassVar[bool] = False
     """Whether most entries of the weights are zero; files then hold the others only."""
+    averages: ClassVar[bool] = True
+    """Whether `average` gives an adapter; without it, that raises `MethodError`."""
     fuses: ClassVar[bool] = False
     """Whether an adapter stands on several side by side: `stack(fuse(a, b), this)`."""
     rounds: ClassVar[int] = 1

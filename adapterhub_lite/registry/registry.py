@@ -17,7 +17,7 @@ from adapterhub_lite import languages
 from adapterhub_lite.adapter import Adapter, BaseIdentity, Kind, Manifest, Role, Score
 from adapterhub_lite.composition import Composition
 from adapterhub_lite.errors import RefError, near
-from adapterhub_lite.registry import migrations, rows, scores, search, text, writing
+from adapterhub_lite.registry import migrations, rows, scores, search, tags, text, writing
 from adapterhub_lite.registry.database import Database
 from adapterhub_lite.registry.rows import Addition, BaseEntry
 from adapterhub_lite.registry.tables import AdapterRow, BaseRow, NameRow
@@ -185,6 +185,25 @@ class Registry:
         asked = {"task": task, "language": language, "dataset": dataset, "split": split}
         with self.database.read() as connection:
             return scores.find(connection, asked, composition)
+
+    def tags(
+        self, kind: Kind | str, base: BaseIdentity | None = None, *, limit: int | None = None
+    ) -> list[str] | None:
+        """Return the languages of a kind's adapters, sorted; `None` if there are over `limit`."""
+        with self.database.read() as connection:
+            return tags.listed(connection, Kind(kind).value, base, limit)
+
+    def tags_among(
+        self, kind: Kind | str, base: BaseIdentity, among: Sequence[str], *, language: str
+    ) -> list[str]:
+        """Return those of `among` that adapters are for, and tags of `language` with a script."""
+        with self.database.read() as connection:
+            return tags.among(connection, Kind(kind).value, base, among, language)
+
+    def count_scores(self, *, task: str, limit: int) -> int:
+        """Return how many scores there are for a task; `limit` for that many and more."""
+        with self.database.read() as connection:
+            return scores.count(connection, task, limit)
 
     def count(self) -> int:
         """Return how many adapters there are."""

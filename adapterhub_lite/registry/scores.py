@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
 from adapterhub_lite import digests
 from adapterhub_lite.adapter import Score
@@ -35,6 +35,12 @@ def find(
         fits.append(ScoreRow.composition_digest == key)
     query = select(ScoreRow.__table__).where(*fits).order_by(*_ORDER)
     return [_score(row) for row in connection.execute(query)]
+
+
+def count(connection: Connection, task: str, limit: int) -> int:
+    """Return how many scores there are for a task, counting no further than `limit`."""
+    some = select(ScoreRow.task).where(ScoreRow.task == task).limit(limit).subquery()
+    return int(connection.scalar(select(func.count()).select_from(some)) or 0)
 
 
 def _score(row: Any) -> Score:

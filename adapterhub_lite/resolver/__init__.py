@@ -8,6 +8,7 @@ Each step is a file of that name, and strategies, rules and preferences are open
 from __future__ import annotations
 
 from adapterhub_lite.resolver.answer import answer, resolve
+from adapterhub_lite.resolver.fallbacks import FALLBACKS
 from adapterhub_lite.resolver.request import POLICIES, Request
 from adapterhub_lite.resolver.resolution import (
     Alternative,
@@ -17,7 +18,10 @@ from adapterhub_lite.resolver.resolution import (
     Rejection,
     Resolution,
 )
-from adapterhub_lite.resolver.strategies import STRATEGIES, Strategy
+from adapterhub_lite.resolver.strategies import TRAINED, Strategy
+
+STRATEGIES: list[Strategy] = [*TRAINED, *FALLBACKS]
+"""The strategies that `resolve` tries; order plays no part, ranks do."""
 
 __all__ = [
     "POLICIES",

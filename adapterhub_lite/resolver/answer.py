@@ -17,6 +17,7 @@ from adapterhub_lite.resolver.candidates import Pool, gather, task_candidates
 from adapterhub_lite.resolver.choices import choices, pulls, warnings, why
 from adapterhub_lite.resolver.preferences import lost, order
 from adapterhub_lite.resolver.proposals import Proposal
+from adapterhub_lite.resolver.relatives import looked_up
 from adapterhub_lite.resolver.request import Request
 from adapterhub_lite.resolver.resolution import Alternative, Missing, Rejection, Resolution
 from adapterhub_lite.resolver.rules import Judge
@@ -129,6 +130,7 @@ def _resolution(
         alternatives=tuple(_alternative(winner, other, records) for other in others),
         missing=_missing(pool, winner, [s for s in strategies if s not in tried]),
         pulls=pulls(winner),
+        relatives=looked_up(pool),
     )
 
 

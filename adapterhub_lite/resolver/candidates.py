@@ -2,15 +2,15 @@
 
 A slot is asked for by kind, base and language, never by reading the whole registry, so the cost
 does not grow with it.  An exact tag comes first; an adapter of the same macrolanguage (`sw` for
-`swh`) and a task adapter trained on several languages come with a note.  Adapters of related
-languages and modules built into the base (X-MOD) are further slots, to be added here.
+`swh`) and a task adapter trained on several languages come with a note.  Related languages are in
+`relatives.py`; modules built into the base (X-MOD) are a further slot, to be added here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from adapterhub_lite import languages
 from adapterhub_lite.adapter import Adapter, BaseIdentity, Kind, Role, Underneath
@@ -48,7 +48,10 @@ class Candidate:
 
 @dataclass(slots=True)
 class Pool:
-    """All candidates for a request on one base that hold the rules for single adapters."""
+    """All candidates for a request on one base that hold the rules for single adapters.
+
+    `related` and `records` are what `relatives.py` and `track.py` have looked up so far.
+    """
 
     request: Request
     base: BaseIdentity
@@ -59,6 +62,8 @@ class Pool:
     targets: tuple[Candidate, ...] = ()
     sources: tuple[Candidate, ...] = ()
     rejections: list[Rejection] = field(default_factory=list)
+    related: dict[object, Any] = field(default_factory=dict)
+    records: dict[str, float] | None = None
     _kept: dict[tuple[str, str | None], Candidate | str] = field(default_factory=dict)
 
     def admit(self, slot: str, found: Iterable[Candidate]) -> tuple[Candidate, ...]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from adapterhub_lite.resolver.candidates import Candidate
 from adapterhub_lite.resolver.preferences import assumed, shared
-from adapterhub_lite.resolver.proposals import Proposal, Seat, at_the_place
+from adapterhub_lite.resolver.proposals import Proposal, Seat, Share, at_the_place
 from adapterhub_lite.resolver.resolution import Choice
 from adapterhub_lite.resolver.scores import Records, words
 
@@ -15,13 +16,19 @@ def choices(proposal: Proposal) -> tuple[Choice, ...]:
     return tuple(
         Choice(
             slot=str(seat.slot),
-            ref=seat.candidate.ref,
-            digest=seat.candidate.adapter.digest,
-            reason=_reason(proposal, seat),
-            remote=seat.candidate.adapter.remote,
+            ref=member.ref,
+            digest=member.adapter.digest,
+            reason=_share_reason(share) if share else _reason(proposal, seat),
+            remote=member.adapter.remote,
         )
         for seat in proposal.seats
+        for member, share in zip(seat.members, seat.shares or (None,), strict=True)
     )
+
+
+def _share_reason(share: Share) -> str:
+    tags = " and ".join(f"`{tag}`" for tag in share.candidate.adapter.manifest.tags())
+    return f"{100 * share.weight:.0f} % of the average: language adapter for {tags}, {share.why}"
 
 
 def _reason(proposal: Proposal, seat: Seat) -> str:
@@ -73,12 +80,11 @@ def warnings(winner: Proposal, allowed: Sequence[Proposal]) -> tuple[str, ...]:
 
 
 def _of_seats(proposal: Proposal) -> Iterator[str]:
-    for seat in proposal.seats:
-        candidate = seat.candidate
+    for candidate in (member for seat in proposal.seats for member in seat.members):
         if candidate.note:
             yield f"`{candidate.ref}` {candidate.note}"
         if candidate.adapter.remote:
-            yield f"`{candidate.ref}` is remote: {hub_id(seat)} is pulled when it is attached"
+            yield f"`{candidate.ref}` is remote: {hub_id(candidate)} is pulled when it is attached"
     if proposal.task.adapter.manifest.head is None:
         yield f"`{proposal.task.ref}` has no head: it gives features, not labels"
 
@@ -101,13 +107,14 @@ def _of_labels(winner: Proposal, allowed: Sequence[Proposal]) -> Iterator[str]:
         yield f"adapters for {chosen.task} with {len(labels)} different label sets fit"
 
 
-def hub_id(seat: Seat) -> str:
+def hub_id(candidate: Candidate) -> str:
     """Return the Hub id of a remote adapter; its name, where the manifest has none."""
-    adapter = seat.candidate.adapter
+    adapter = candidate.adapter
     source = adapter.manifest.source
     return source.hub_id if source else adapter.name
 
 
 def pulls(proposal: Proposal) -> tuple[str, ...]:
     """Return the Hub ids that attaching will pull, bottom first."""
-    return tuple(hub_id(seat) for seat in proposal.seats if seat.candidate.adapter.remote)
+    members = (member for seat in proposal.seats for member in seat.members)
+    return tuple(hub_id(member) for member in members if member.adapter.remote)

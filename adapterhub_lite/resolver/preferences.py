@@ -4,15 +4,15 @@ In this order (`PREFERENCES`), the first difference decides:
 
 1. the strategy's rank under the request's policy;
 2. the languages closest to those asked for (exact tag, reversed pair, macrolanguage, several);
-3. more evidence: recorded scores, then tokens trained on;
-4. the newest adapters;
-5. names, so that there is always one order.
+3. the task adapter with the better record on other targets (`track_records.py`);
+4. more evidence: recorded scores, then tokens trained on;
+5. the newest adapters;
+6. names, so that there is always one order.
 
 A recorded score beats these assumptions where both sides have one on the same data: the stack that
 comes first by them gives way to the best one measured on the same data.  The whole order is that
 choice repeated: the answer, the answer without it, and so on; so the first alternative is what
-would be chosen if the answer's stack were not there.  Track records of an adapter on other targets
-belong between 2 and 3.
+would be chosen if the answer's stack were not there.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from typing import Any
 
 from adapterhub_lite.resolver.proposals import Proposal
 from adapterhub_lite.resolver.scores import Data, Records, words
+from adapterhub_lite.resolver.track import adapter_records
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,16 @@ def _lost_distance(_winner: Proposal, loser: Proposal, _records: Records) -> str
     notes = [f"`{s.candidate.ref}` {s.candidate.note}" for s in loser.seats if s.candidate.note]
     reasons = [*loser.warnings, *notes, "its adapters were not trained on each other"]
     return f"is further from what was asked: {reasons[0]}"
+
+
+def _record(proposal: Proposal) -> float:
+    """Return the task adapter's record on other targets; none counts as the mean."""
+    return adapter_records(proposal.pool).get(proposal.task.adapter.digest, 0.0)
+
+
+def _lost_record(winner: Proposal, loser: Proposal, _records: Records) -> str:
+    ours, theirs = _record(winner), _record(loser)
+    return f"did {theirs:+.1f} standard deviations on other targets, the answer's {ours:+.1f}"
 
 
 def _lost_scores(winner: Proposal, loser: Proposal, records: Records) -> str:
@@ -76,6 +87,7 @@ def _names(proposal: Proposal) -> tuple[str, ...]:
 PREFERENCES: list[Preference] = [
     Preference("strategy", _rank, _lost_rank),
     Preference("closeness", lambda p, _: p.distance, _lost_distance),
+    Preference("record", lambda p, _: -_record(p), _lost_record),
     Preference("scores", lambda p, r: -r.count(p), _lost_scores),
     Preference("tokens", lambda p, _: -tokens(p), _lost_tokens),
     Preference("newest", lambda p, _: _age(p), lambda *_: "is older"),

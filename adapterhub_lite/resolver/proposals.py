@@ -8,12 +8,12 @@ were.  What stood in that place is kept at the seat, for the rules to compare.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from adapterhub_lite.adapter import Adapter, Kind, Underneath
-from adapterhub_lite.composition import Composition, Fuse, Ref, Stack
+from adapterhub_lite.composition import Average, Composition, Fuse, Ref, Stack
 from adapterhub_lite.resolver.candidates import Candidate, Pool, is_same
 
 if TYPE_CHECKING:
@@ -23,12 +23,37 @@ LANGUAGE_KINDS = (Kind.LANGUAGE, Kind.BILINGUAL)
 
 
 @dataclass(frozen=True, slots=True)
+class Share:
+    """A member of an average, its weight, and why it is one."""
+
+    candidate: Candidate
+    weight: float
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Seat:
-    """A candidate in its slot; `instead_of` is what stood there when the task was trained."""
+    """A candidate in its slot; `instead_of` is what stood there when the task was trained.
+
+    Where an average takes the place, `shares` has all of its members and `candidate` is the first.
+    """
 
     slot: str
     candidate: Candidate
     instead_of: tuple[Underneath, ...] = ()
+    shares: tuple[Share, ...] = ()
+
+    @property
+    def members(self) -> tuple[Candidate, ...]:
+        """The candidates at this seat: one, or those of an average."""
+        return tuple(share.candidate for share in self.shares) or (self.candidate,)
+
+    def spell(self, name: Callable[[Adapter], str]) -> Composition:
+        """Return what stands at this seat as a composition."""
+        if not self.shares:
+            return Ref(name(self.candidate.adapter))
+        names = (name(share.candidate.adapter) for share in self.shares)
+        return Average(*names, weights=tuple(share.weight for share in self.shares))
 
     @property
     def exact(self) -> bool:
@@ -57,8 +82,8 @@ class Proposal:
 
     @cached_property
     def adapters(self) -> tuple[Adapter, ...]:
-        """The adapters, bottom first."""
-        return tuple(seat.candidate.adapter for seat in self.seats)
+        """The adapters, bottom first, those of an average in its order."""
+        return tuple(member.adapter for seat in self.seats for member in seat.members)
 
     @cached_property
     def composition(self) -> Composition:
@@ -78,11 +103,11 @@ class Proposal:
     def _spell(self, name: Callable[[Adapter], str]) -> Composition:
         """Return the composition; members that the adapter on them fuses stand side by side."""
         parts: list[Composition] = []
-        for adapter in self.adapters:
-            members = len(self.fused(adapter))
+        for seat in self.seats:
+            members = len(self.fused(seat.candidate.adapter))
             if members:
                 parts[-members:] = [Fuse(*parts[-members:])]
-            parts.append(Ref(name(adapter)))
+            parts.append(seat.spell(name))
         return parts[0] if len(parts) == 1 else Stack(*parts)
 
     @cached_property
@@ -126,6 +151,16 @@ def swap(
     return Proposal(
         strategy, pool, (*under, middle, *above, top), problem_under or problem_above, fit
     )
+
+
+def blend(
+    strategy: Strategy, pool: Pool, task: Candidate, shares: tuple[Share, ...], fit: int = 0
+) -> Proposal:
+    """Return the task adapter's stack with an average in the language's place."""
+    proposal = swap(strategy, pool, task, shares[0].candidate, fit)
+    below = shares[0].candidate
+    seats = tuple(replace(s, shares=shares) if s.candidate is below else s for s in proposal.seats)
+    return replace(proposal, seats=seats)
 
 
 def as_trained(strategy: Strategy, pool: Pool, task: Candidate, fit: int = 0) -> Proposal:

@@ -11,6 +11,7 @@ from typing import Any
 
 from adapterhub_lite.adapter import BaseIdentity
 from adapterhub_lite.composition import Composition
+from adapterhub_lite.relatedness import Relatedness
 from adapterhub_lite.resolver.request import Request
 
 SCHEMA = 1
@@ -67,7 +68,8 @@ class Resolution:
     """The answer to a request.  `composition` refs are `name@digest`, ready to attach.
 
     `why` says what put this composition first; `alternatives` are in order, best first; `pulls`
-    are the Hub ids of remote adapters that attaching will pull.
+    are the Hub ids of remote adapters that attaching will pull.  `relatives` are the related
+    languages that have a language adapter on this base, the nearest first, where they were looked up.
     """
 
     request: Request
@@ -81,6 +83,7 @@ class Resolution:
     alternatives: tuple[Alternative, ...] = ()
     missing: tuple[Missing, ...] = ()
     pulls: tuple[str, ...] = ()
+    relatives: tuple[Relatedness, ...] = ()
 
     def explain(self) -> str:
         """Return the answer as text that a person reads in ten seconds."""
@@ -97,7 +100,8 @@ class Resolution:
             base          name, revision, fingerprint, architecture
             composition   text, as `parse` reads it; refs are name@digest (12 letters)
             strategy      "bad-x", "bilingual", "target-ready", "same-language", "mad-x",
-                          "source-kept", "no-language-adapter"; more may come
+                          "variant", "average", "half-source", "source-kept",
+                          "no-language-adapter", "nearest-relative"; more may come
             why           what put it first
             choices       slot, ref, digest (whole), reason, remote; bottom first
             rejections    ref, slot, rule, reason, strategy, others
@@ -105,6 +109,7 @@ class Resolution:
             alternatives  composition, strategy, lost, warnings; best first
             missing       strategy, what, commands; nearest first
             pulls         Hub ids
+            relatives     tag, level, score and its terms (`Relatedness.to_json`); nearest first
             message       null
 
         A refusal has the same keys: `resolved` is false, `composition`, `strategy` and `why` are
@@ -124,6 +129,7 @@ class Resolution:
             "alternatives": [_plain(other) for other in self.alternatives],
             "missing": [_plain(missing) for missing in self.missing],
             "pulls": list(self.pulls),
+            "relatives": [relative.to_json() for relative in self.relatives],
             "message": None,
         }
 
@@ -160,6 +166,7 @@ class Refusal:
             "alternatives": [],
             "missing": [_plain(missing) for missing in self.missing],
             "pulls": [],
+            "relatives": [],
             "message": self.message,
         }
 

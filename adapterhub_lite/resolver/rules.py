@@ -146,16 +146,36 @@ def trained_over_matched(judge: Judge, proposal: Proposal) -> str | None:
     for seat in proposal.seats[:-1]:
         if not seat.instead_of:
             return f"was trained over nothing, so `{seat.candidate.ref}` cannot stand under it"
-        reasons = [judge.unlike(seat.candidate.adapter, under) for under in seat.instead_of]
-        if None not in reasons:
-            was = proposal.names(seat)
-            return f"was trained over {was}, and `{seat.candidate.ref}` {reasons[0]}"
+        for member in seat.members:
+            reasons = [judge.unlike(member.adapter, under) for under in seat.instead_of]
+            if None not in reasons:
+                was = proposal.names(seat)
+                return f"was trained over {was}, and `{member.ref}` {reasons[0]}"
+    return None
+
+
+def members_alike(judge: Judge, proposal: Proposal) -> str | None:
+    """Members of an average share method, config and layers, and the method has an average."""
+    for seat in proposal.seats:
+        if not seat.shares:
+            continue
+        first, *others = [member.adapter for member in seat.members]
+        for other in others:
+            unlike = judge.unlike(other, first.underneath())
+            if unlike is not None:
+                return f"stands on an average of `{first.ref}` and `{other.ref}`, which {unlike}"
+        method, _ = judge.method(first)
+        if not method.averages:
+            return f"cannot stand on an average: `{method.name}` adapters have none"
     return None
 
 
 def run_allowed(judge: Judge, proposal: Proposal) -> str | None:
     """The methods accept what stands under them."""
-    for below, above in combinations(proposal.adapters, 2):
+    adapters = [(seat, member.adapter) for seat in proposal.seats for member in seat.members]
+    for (lower, below), (upper, above) in combinations(adapters, 2):
+        if lower is upper:
+            continue  # members of an average stand side by side
         method, config = judge.method(above)
         reason = method.follows(config, *judge.method(below))
         if reason is not None:
@@ -189,6 +209,7 @@ STACK_RULES: list[StackRule] = [
     complete,
     one_base,
     trained_over_matched,
+    members_alike,
     members_below,
     run_allowed,
 ]

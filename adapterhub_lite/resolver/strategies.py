@@ -2,7 +2,8 @@
 
 A strategy proposes stacks and says where it ranks before any measurement.  Ranks are those of the
 order of preferences in `preferences.py`, with gaps: modules built into the base (X-MOD) go at 50,
-averages of related languages at 60 and 61.  Nothing outside asks for a strategy by its name.
+what comes from related languages is in `fallbacks.py`, at 55, 60, 61
+and 65.  Nothing outside asks for a strategy by its name.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from adapterhub_lite.languages import macro
 from adapterhub_lite.resolver import lifts
 from adapterhub_lite.resolver.candidates import Candidate, Pool, is_same
 from adapterhub_lite.resolver.proposals import Proposal, as_trained, at_the_place, swap
+from adapterhub_lite.resolver.relatives import of_relatives
 from adapterhub_lite.resolver.resolution import Missing
 
 
@@ -161,7 +163,7 @@ class SourceKept(Strategy):
 
     def propose(self, pool: Pool) -> Iterator[Proposal]:
         """Yield task adapters as trained, and over other adapters of the source like it."""
-        unknown = () if pool.targets or pool.pairs else (_unknown(pool.request.target),)
+        unknown = () if pool.targets or pool.pairs else (_unknown(pool),)
         for proposal in self._propose(pool):
             yield replace(proposal, warnings=(*proposal.warnings, *unknown))
 
@@ -173,11 +175,11 @@ class SourceKept(Strategy):
             if not _of_language(stood):
                 continue
             if not seen:
-                yield _foreign(as_trained(self, pool, task), stood)
+                yield foreign(as_trained(self, pool, task), stood)
             for source in pool.sources:
                 exact = _stood(source, stood)
                 if seen or not exact:
-                    yield _foreign(swap(self, pool, task, source, fit=int(not exact)), stood)
+                    yield foreign(swap(self, pool, task, source, fit=int(not exact)), stood)
 
 
 class NoLanguageAdapter(Strategy):
@@ -198,7 +200,7 @@ class NoLanguageAdapter(Strategy):
         return lifts.task_alone(pool.request, pool.base, self.name)
 
 
-STRATEGIES: list[Strategy] = [
+TRAINED: list[Strategy] = [
     BadX(),
     Bilingual(),
     TargetReady(),
@@ -207,13 +209,15 @@ STRATEGIES: list[Strategy] = [
     SourceKept(),
     NoLanguageAdapter(),
 ]
-"""The strategies that `resolve` tries; order plays no part, ranks do."""
+"""The strategies of this file; order plays no part, ranks do."""
 
 
-def _unknown(target: str) -> str:
+def _unknown(pool: Pool) -> str:
+    target = pool.request.target
+    relatives = "" if of_relatives(pool) else ", nor on a relative of it"
     return (
-        f"no adapter here was trained on `{target}`: measure this one with `ahl evaluate`, "
-        "or train what is named below"
+        f"no adapter here was trained on `{target}`{relatives}: measure this one with "
+        "`ahl evaluate`, or train what is named below"
     )
 
 
@@ -236,10 +240,10 @@ def _monolingual(proposal: Proposal, stood: tuple[Underneath, ...]) -> Proposal:
         was = proposal.pool.describe(stood[0])
         problem = f"was trained over {was}, and a monolingual adapter is not of its kind"
         return replace(proposal, problem=problem)
-    return _foreign(proposal, stood)
+    return foreign(proposal, stood)
 
 
-def _foreign(proposal: Proposal, stood: tuple[Underneath, ...]) -> Proposal:
+def foreign(proposal: Proposal, stood: tuple[Underneath, ...]) -> Proposal:
     """Warn where the task's labels and the adapter underneath were in different languages."""
     source = proposal.pool.request.source
     tags = [use.tag for under in stood for use in under.languages]

@@ -183,7 +183,9 @@ class Effects(Kit):
                 self._config(), [adapter.weights, adapter.weights], [0.25, 0.75]
             )
         except MethodError:
+            assert not self.method.averages, "`averages` says that it can"
             return
+        assert self.method.averages, "`averages` says that it cannot"
         mean = dataclasses.replace(adapter, config=config, weights=weights)
         with attach(base, "a", adapters={"a": mean}):
             torch.testing.assert_close(logits(base, batch), expected, atol=1e-4, rtol=0)
