@@ -65,11 +65,12 @@ def understand(text: str) -> str:
     return tags[0] if tags else normalise(text)
 
 
+@lru_cache(maxsize=20_000)
 def macro(tag: str) -> str:
     """Return the tag of the macrolanguage that `tag` (normalised) belongs to, else `tag`."""
     import langcodes
 
-    return langcodes.standardize_tag(tag, macro=True)
+    return str(langcodes.standardize_tag(tag, macro=True))
 
 
 def name(tag: str) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from adapterhub_lite.cli.command import command, settings, to_json
+from adapterhub_lite.cli.languages import read
 from adapterhub_lite.cli.output import table
 from adapterhub_lite.cli.training import pairs
 
@@ -79,7 +80,7 @@ def evaluate(
     elif task is None:
         raise click.UsageError("missing option '--task'")
     elif any("=" in word for word in words[1:]):
-        tuned = _tune(full, seeds, task, words[0], home, common["base"])
+        tuned = _tune(full, seeds, task, read(words[0]), home, common["base"])
         measured = _table(words, task, strategies, tuned, common)
         _print_table(measured)
         if picture is not None:
@@ -96,7 +97,7 @@ def _composed(
     if len(words) != 2:
         raise click.UsageError("with '--composition', give TARGET FILE")
     target, path = words
-    return score(composition, path, language=target, task=task, **common)
+    return score(composition, path, language=read(target), task=task, **common)
 
 
 def _answer(words: tuple[str, ...], task: str, common: dict[str, Any]) -> Result:
@@ -106,7 +107,7 @@ def _answer(words: tuple[str, ...], task: str, common: dict[str, Any]) -> Result
     if len(words) != 3:
         raise click.UsageError("give SOURCE TARGET FILE, or SOURCE TARGET=FILE...")
     source, target, path = words
-    request = Request(source, target, task, base=common["base"])
+    request = Request(read(source), read(target), task, base=common["base"])
     return score(request, path, **common)
 
 
@@ -122,8 +123,11 @@ def _table(
     source, *files = words
     return evaluate_table(
         task,
-        pairs(tuple(files), "TARGET=FILE", "TARGET=FILE"),
-        source=source,
+        {
+            read(tag): path
+            for tag, path in pairs(tuple(files), "TARGET=FILE", "TARGET=FILE").items()
+        },
+        source=read(source),
         strategies=strategies or None,
         full=tuned,
         progress=settings().say,

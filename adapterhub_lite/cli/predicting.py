@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from adapterhub_lite.cli.command import command, settings, to_json
+from adapterhub_lite.cli.languages import read
 from adapterhub_lite.cli.training import pairs
 
 if TYPE_CHECKING:
@@ -79,8 +80,8 @@ def _texts(words: tuple[str, ...], task: str, base: str | None, home: Home) -> l
     if len(words) < 3:
         raise click.UsageError("missing argument 'SOURCE TARGET TEXT...', or '--file'")
     source, target, *texts = words
-    targets = target.split(",") if "," in target else target
-    return run(texts, source=source, target=targets, task=task, base=base, home=home)
+    targets = [read(tag) for tag in target.split(",")] if "," in target else read(target)
+    return run(texts, source=read(source), target=targets, task=task, base=base, home=home)
 
 
 def _file(
@@ -97,8 +98,8 @@ def _file(
         raise click.UsageError("with '--file', give SOURCE, and TARGET unless each record names it")
     return predict_file(
         path,
-        source=words[0],
-        target=words[1] if len(words) > 1 else None,
+        source=read(words[0]),
+        target=read(words[1]) if len(words) > 1 else None,
         task=task,
         columns=pairs(columns, "--column", "WHAT=NAME") or None,
         base=base,

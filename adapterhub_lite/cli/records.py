@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from adapterhub_lite.cli.command import command, settings, to_json
+from adapterhub_lite.cli.languages import LANGUAGE
 from adapterhub_lite.cli.output import facts, table
 from adapterhub_lite.errors import UsageError
 
@@ -95,7 +96,7 @@ def _add_base(home: Home, folder: Path, name: str, aliases: tuple[str, ...]) -> 
     ),
 )
 @click.option("--kind", type=click.Choice(KINDS), help="What they are for.")
-@click.option("--lang", metavar="TAG", help="Language tag (BCP 47).")
+@click.option("--lang", type=LANGUAGE, help="Language: tag (BCP 47) or name.")
 @click.option("--task", metavar="NAME", help="Task.")
 @click.option("--base", metavar="NAME", help="Base model.")
 @click.option("--method", metavar="NAME", help="Method (`ahl methods` lists them).")
@@ -113,7 +114,6 @@ def list_(
     bases: bool,
 ) -> None:
     """List adapters, by name."""
-    from adapterhub_lite import languages
     from adapterhub_lite.adapter import Kind
 
     run = settings()
@@ -122,7 +122,7 @@ def list_(
         return
     found = run.open_home().registry.find(
         kind=Kind(kind) if kind else None,
-        language=languages.normalise(lang) if lang else None,
+        language=lang,
         task=task,
         base_name=base,
         method=method,

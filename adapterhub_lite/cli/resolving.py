@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from adapterhub_lite.cli.command import command, settings, to_json
+from adapterhub_lite.cli.languages import LANGUAGE
 
 
 @command(
@@ -16,8 +17,8 @@ from adapterhub_lite.cli.command import command, settings, to_json
         "ahl resolve en gv --task pos --quiet   # only the composition",
     ),
 )
-@click.argument("source")
-@click.argument("target")
+@click.argument("source", type=LANGUAGE)
+@click.argument("target", type=LANGUAGE)
 @click.option("--task", required=True, help="What to do: `pos`, `ner`, ...")
 @click.option("--base", help="Base model [default: the one that fits, if it is clear].")
 @click.option("--dataset", help="Only task adapters for this data set's labels.")
@@ -34,7 +35,7 @@ from adapterhub_lite.cli.command import command, settings, to_json
 def resolve(source: str, target: str, **options: object) -> None:
     """Say which adapters to run for a pair of languages.
 
-    SOURCE is the language of the labels, TARGET that of the text (BCP 47 tags). The answer is one
+    SOURCE is the language of the labels, TARGET that of the text (tags or names). The answer is one
     composition with its reasons, the alternatives, and what would make it better. Exit code 3 if
     nothing fits; the explanation then says what would.
     """

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_type_hints
 import click
 
 from adapterhub_lite.cli.command import AhlGroup, command, settings, to_json
+from adapterhub_lite.cli.languages import LANGUAGE
 from adapterhub_lite.cli.records import summary
 from adapterhub_lite.errors import UsageError, near
 
@@ -94,7 +95,7 @@ def train() -> None:
         "ahl train language fo --text fo.txt --parallel en-fo.tsv",
     ),
 )
-@click.argument("lang")
+@click.argument("lang", type=LANGUAGE)
 @click.option("--text", multiple=True, required=True, type=FILE, help="Text; may be repeated.")
 @click.option(
     "--parallel",
@@ -104,7 +105,7 @@ def train() -> None:
 )
 @training_options
 def language(lang: str, text: tuple[Path, ...], parallel: tuple[Path, ...], **options: Any) -> None:
-    """Train a language adapter for LANG (a language tag) on text.
+    """Train a language adapter for LANG (a language tag or name) on text.
 
     For a language that the base has never seen, a few thousand translated sentences help more than
     any amount of text alone: `--parallel`.
@@ -119,8 +120,8 @@ def language(lang: str, text: tuple[Path, ...], parallel: tuple[Path, ...], **op
     "bilingual",
     examples=("ahl train bilingual en fo --text en=en.txt --text fo=fo.txt --ratio 1:2",),
 )
-@click.argument("source")
-@click.argument("target")
+@click.argument("source", type=LANGUAGE)
+@click.argument("target", type=LANGUAGE)
 @click.option(
     "--text", multiple=True, required=True, metavar="LANG=FILE", help="Text; may be repeated."
 )
@@ -153,7 +154,7 @@ def bilingual(source: str, target: str, text: tuple[str, ...], ratio: str, **opt
     help="Labelled file; may be repeated.",
 )
 @click.option("--dev", type=FILE, help="Labelled file to score the adapter on at the end.")
-@click.option("--source", required=True, metavar="TAG", help="Language of the examples.")
+@click.option("--source", required=True, type=LANGUAGE, help="Language of the examples.")
 @click.option(
     "--over",
     multiple=True,

@@ -93,11 +93,9 @@ def members(tag: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys((macro, *_tree().macros.get(macro, ()))))
 
 
+@lru_cache(maxsize=10_000)
 def near_in_tree(tag: str, wanted: int) -> tuple[str, ...]:
-    """Return the languages of the smallest family around `tag` that has `wanted`, else the widest.
-
-    Tags in the order of the tree; the language itself is among them.
-    """
+    """Return the `wanted` languages closest to `tag` in the tree, itself first; fewer if alone."""
     facts = about(tag)
     if facts is None:
         return ()
@@ -106,7 +104,23 @@ def near_in_tree(tag: str, wanted: int) -> tuple[str, ...]:
         found = list(_below(node))
         if len(found) >= wanted:
             break
-    return tuple(found)
+    found.sort(key=lambda other: -dice(facts.path, _path(_tree().numbers[other])))
+    return tuple(found[:wanted])
+
+
+def dice(one: tuple[int, ...], other: tuple[int, ...]) -> float:
+    """Return the Dice coefficient of two paths: twice what they share over their lengths."""
+    return 2 * shared(one, other) / (len(one) + len(other))
+
+
+def shared(one: tuple[int, ...], other: tuple[int, ...]) -> int:
+    """Return how many nodes two paths share, from the root down."""
+    count = 0
+    for ours, theirs in zip(one, other, strict=False):
+        if ours != theirs:
+            break
+        count += 1
+    return count
 
 
 def _below(node: int) -> Iterator[str]:

@@ -186,17 +186,20 @@ class Registry:
         with self.database.read() as connection:
             return scores.find(connection, asked, composition)
 
-    def tags(
-        self, kind: Kind | str, base: BaseIdentity | None = None, *, limit: int | None = None
-    ) -> list[str] | None:
-        """Return the languages of a kind's adapters, sorted; `None` if there are over `limit`."""
+    def tags(self, kind: Kind | str) -> list[str]:
+        """Return every language of a kind's adapters, sorted; the time grows with the registry."""
         with self.database.read() as connection:
-            return tags.listed(connection, Kind(kind).value, base, limit)
+            return tags.every(connection, Kind(kind).value)
+
+    def tags_if_few(self, kind: Kind | str, base: BaseIdentity, limit: int) -> list[str] | None:
+        """Return the languages of a kind's adapters on a base; `None` if those are over `limit`."""
+        with self.database.read() as connection:
+            return tags.few(connection, Kind(kind).value, base, limit)
 
     def tags_among(
         self, kind: Kind | str, base: BaseIdentity, among: Sequence[str], *, language: str
     ) -> list[str]:
-        """Return those of `among` that adapters are for, and tags of `language` with a script."""
+        """Return those of `among` that adapters are for, and those of `language` with a script."""
         with self.database.read() as connection:
             return tags.among(connection, Kind(kind).value, base, among, language)
 

@@ -104,7 +104,7 @@ def _narrowed(
 ) -> list[ColumnElement[bool]]:
     found = [getattr(table, key) == bindparam(key) for key in sorted(narrow)]
     if "name" in shape:
-        same = _same_base(known="fingerprint" in shape)
+        same = same_base(known="fingerprint" in shape)
         found.append(table.base_id.in_(select(BaseRow.id).where(same)))
     if "base_name" in shape:
         named = select(BaseRow.id).where(BaseRow.name == bindparam("base_name"))
@@ -112,7 +112,7 @@ def _narrowed(
     return found
 
 
-def _same_base(*, known: bool) -> ColumnElement[bool]:
+def same_base(*, known: bool) -> ColumnElement[bool]:
     """Return `BaseIdentity.same_as` as a condition; `known`: the base has a fingerprint."""
     named = BaseRow.name == bindparam("name")
     if not known:

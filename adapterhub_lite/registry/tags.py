@@ -3,47 +3,71 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, or_, select
+from sqlalchemy import BindParameter, Connection, Select, bindparam, or_, select
 
 from adapterhub_lite.adapter import BaseIdentity
+from adapterhub_lite.registry.search import same_base
 from adapterhub_lite.registry.tables import AdapterRow, BaseRow, LanguageRow
 
+_EVERY = (
+    select(LanguageRow.tag)
+    .where(LanguageRow.kind == bindparam("kind"))
+    .distinct()
+    .order_by(LanguageRow.tag)
+)
 
-def listed(
-    connection: Connection, kind: str, base: BaseIdentity | None, limit: int | None
-) -> list[str] | None:
-    """Return every tag of the adapters of a kind on a base; `None` for more than `limit` adapters."""
-    adapters = select(AdapterRow.id).where(AdapterRow.kind == kind, *_on(AdapterRow, base))
-    if limit is not None:
-        adapters = adapters.limit(limit + 1)
-        if len(connection.scalars(adapters).all()) > limit:
-            return None
-    found = select(LanguageRow.tag).where(LanguageRow.adapter_id.in_(adapters)).distinct()
-    return sorted(connection.scalars(found))
+
+def every(connection: Connection, kind: str) -> list[str]:
+    """Return every tag of the adapters of a kind, sorted."""
+    return list(connection.scalars(_EVERY, {"kind": kind}))
+
+
+def few(connection: Connection, kind: str, base: BaseIdentity, limit: int) -> list[str] | None:
+    """Return every tag of the adapters of a kind on a base; `None` for more than `limit` of them."""
+    question = _few(known=bool(base.fingerprint))
+    found = connection.execute(question, {"kind": kind, "limit": limit + 1, **_of(base)}).all()
+    return None if len({key for key, _ in found}) > limit else sorted({tag for _, tag in found})
 
 
 def among(
-    connection: Connection, kind: str, base: BaseIdentity | None, tags: Sequence[str], language: str
+    connection: Connection, kind: str, base: BaseIdentity, tags: Sequence[str], language: str
 ) -> list[str]:
     """Return those of `tags` that there are adapters for, and the variants of `language`."""
-    spelt = (LanguageRow.tag >= f"{language}-") & (LanguageRow.tag < f"{language}.")
-    found = (
+    asked = {"kind": kind, "tags": list(tags), "low": f"{language}-", "high": f"{language}."}
+    question = _among(known=bool(base.fingerprint))
+    return sorted(connection.scalars(question, {**asked, **_of(base)}))
+
+
+def _of(base: BaseIdentity) -> dict[str, str]:
+    named = {"name": base.name}
+    return named | {"fingerprint": base.fingerprint} if base.fingerprint else named
+
+
+@lru_cache(maxsize=2)
+def _few(*, known: bool) -> Select[Any]:
+    bases = select(BaseRow.id).where(same_base(known=known))
+    adapters = (
+        select(AdapterRow.id)
+        .where(AdapterRow.kind == bindparam("kind"), AdapterRow.base_id.in_(bases))
+        .limit(bindparam("limit"))
+        .subquery()
+    )
+    return select(LanguageRow.adapter_id, LanguageRow.tag).join(
+        adapters, LanguageRow.adapter_id == adapters.c.id
+    )
+
+
+@lru_cache(maxsize=2)
+def _among(*, known: bool) -> Select[Any]:
+    bases = select(BaseRow.id).where(same_base(known=known))
+    spelt = (LanguageRow.tag >= bindparam("low")) & (LanguageRow.tag < bindparam("high"))
+    tags: BindParameter[Any] = bindparam("tags", expanding=True)
+    return (
         select(LanguageRow.tag)
-        .where(LanguageRow.kind == kind, *_on(LanguageRow, base))
+        .where(LanguageRow.kind == bindparam("kind"), LanguageRow.base_id.in_(bases))
         .where(or_(LanguageRow.tag.in_(tags), spelt))
         .distinct()
     )
-    return sorted(connection.scalars(found))
-
-
-def _on(
-    table: type[AdapterRow] | type[LanguageRow], base: BaseIdentity | None
-) -> list[ColumnElement[bool]]:
-    if base is None:
-        return []
-    named = BaseRow.name == base.name
-    if base.fingerprint:
-        same = BaseRow.fingerprint == base.fingerprint
-        named = same | (named & (BaseRow.fingerprint == ""))
-    return [table.base_id.in_(select(BaseRow.id).where(named))]

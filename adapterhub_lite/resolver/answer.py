@@ -96,7 +96,12 @@ def judged(pool: Pool, strategies: Sequence[Strategy]) -> tuple[list[Proposal], 
     allowed: dict[str, Proposal] = {}
     forbidden = []
     policy = pool.request.policy
+    secured = None
     for strategy in sorted(strategies, key=lambda s: s.rank_under(policy)):
+        if strategy.spare and secured is None:
+            secured = _secured(pool, allowed.values())
+        if strategy.spare and secured:
+            continue
         for proposal in strategy.propose(pool):
             broken = pool.judge.stack(proposal)
             if broken is None:
@@ -104,6 +109,19 @@ def judged(pool: Pool, strategies: Sequence[Strategy]) -> tuple[list[Proposal], 
             else:
                 forbidden.append(_rejection(proposal, *broken))
     return list(allowed.values()), forbidden
+
+
+def _secured(pool: Pool, allowed: Iterable[Proposal]) -> bool:
+    """Whether one of these answers is left, whichever one adapter were not there.
+
+    Then fallbacks after them could change nothing, and are not looked up; unless scores were
+    recorded, which may lift any stack.
+    """
+    stacks = [{adapter.digest for adapter in proposal.adapters} for proposal in allowed]
+    if not stacks or recorded(pool.request, pool.registry).by_composition:
+        return False
+    tasks = {task.adapter.digest for task in pool.tasks}
+    return set.intersection(*stacks) <= (tasks if len(tasks) == 1 else set())
 
 
 def _rejection(proposal: Proposal, rule: str, reason: str) -> Rejection:

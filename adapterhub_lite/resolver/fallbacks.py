@@ -25,6 +25,7 @@ class Variant(Strategy):
 
     name = "variant"
     rank = 55
+    spare = True
     claim = "the language adapter of the target's language in another form"
 
     def propose(self, pool: Pool) -> Iterator[Proposal]:
@@ -40,6 +41,7 @@ class RelatedAverage(Strategy):
 
     name = "average"
     rank = 60
+    spare = True
     claim = "the average of related languages' adapters, as the target has none of its own"
     advice = (
         "an average of relatives measured better than the source's adapter on named entities, and "
@@ -59,6 +61,7 @@ class HalfSource(Strategy):
 
     name = "half-source"
     rank = 61
+    spare = True
     claim = "half the source's language adapter, half that of the target's nearest relative"
     advice = "nothing here was trained on the target: measure it with `ahl evaluate`"
 
@@ -80,6 +83,7 @@ class Nearest(Strategy):
 
     name = "nearest-relative"
     rank = 65
+    spare = True
     claim = "the language adapter of the target's nearest relative"
     advice = "a single relative's adapter measured worse than none, unless it is very close"
 

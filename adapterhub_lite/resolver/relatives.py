@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from adapterhub_lite import facts, languages
 from adapterhub_lite.adapter import Adapter, Kind, Underneath
-from adapterhub_lite.relatedness import Level, Ranked, Relatedness, nearest, rank
+from adapterhub_lite.relatedness import Level, Ranked, Relatedness, may_be_related, nearest, rank
 from adapterhub_lite.resolver.candidates import Candidate, Pool
 from adapterhub_lite.resolver.track import adapter_records
 
@@ -21,19 +21,22 @@ MOST = 5
 """Members of an average: top five measured better than all (`docs/languages.md`)."""
 
 CONSIDERED = 32
-"""Related languages whose adapters are read."""
+"""Related languages that are looked at, for as long as there are too few members."""
+
+AT_ONCE = 8
+"""Languages whose adapters are read by one query."""
 
 FEW = 500
 """Language adapters on a base whose languages are listed outright."""
 
-AROUND = 128
+AROUND = 48
 """Languages of the family around the target that are asked for where a base has more."""
 
 SHOWN = 10
 """Related languages that an answer carries."""
 
-PER_LANGUAGE = 16
-"""Adapters of one language that are read, by name, where there are very many."""
+PER_LANGUAGE = 8
+"""Adapters of one language that are read, by name, where there are more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +75,9 @@ def relatives(pool: Pool, under: Underneath) -> tuple[Relative, ...]:
 def of_relatives(pool: Pool) -> list[Relatedness]:
     """Return the related languages that have an adapter on the base, the nearest first."""
     if None not in pool.related:
-        near = nearest(pool.request.target, _other_languages(pool))
-        pool.related[None] = [r for r in near if r.related][:CONSIDERED]
+        target = pool.request.target
+        tags = [tag for tag in _other_languages(pool) if may_be_related(target, tag)]
+        pool.related[None] = [r for r in nearest(target, tags) if r.related][:CONSIDERED]
     found: list[Relatedness] = pool.related[None]
     return found
 
@@ -91,7 +95,7 @@ def _other_languages(pool: Pool) -> list[str]:
 
 def _tags(pool: Pool) -> Sequence[str]:
     registry, target = pool.registry, pool.request.target
-    every = registry.tags(Kind.LANGUAGE, pool.base, limit=FEW)
+    every = registry.tags_if_few(Kind.LANGUAGE, pool.base, FEW)
     if every is not None:
         return every
     around = (*facts.near_in_tree(target, AROUND), *facts.members(target))
@@ -106,7 +110,7 @@ def _look_up(pool: Pool, under: Underneath) -> tuple[Relative, ...]:
     by_tag = _usable(pool, under, near)
     if not by_tag:
         return ()
-    records = adapter_records(pool) if len(by_tag) > 1 else {}
+    records = adapter_records(pool)
     best = {tag: min(found, key=lambda a: _key(a, records)) for tag, found in by_tag.items()}
     recorded = {tag: records[a.digest] for tag, a in best.items() if a.digest in records}
     ranked = rank(pool.request.target, best, recorded)
@@ -116,11 +120,16 @@ def _look_up(pool: Pool, under: Underneath) -> tuple[Relative, ...]:
 def _usable(pool: Pool, under: Underneath, tags: Sequence[str]) -> dict[str, list[Adapter]]:
     """Return the adapters of each language that hold the rules and may stand there."""
     found: dict[str, list[Adapter]] = {}
-    for adapter in _read(pool, under, tags):
-        own = adapter.manifest.tags()
-        fits = len(own) == 1 and own[0] in tags and not adapter.manifest.parents
-        if fits and not pool.judge.adapter(adapter) and not pool.judge.unlike(adapter, under):
-            found.setdefault(own[0], []).append(adapter)
+    enough = 2 * MOST if adapter_records(pool) else MOST
+    for at in range(0, len(tags), AT_ONCE):
+        some = tags[at : at + AT_ONCE]
+        for adapter in _read(pool, under, some):
+            own = adapter.manifest.tags()
+            fits = len(own) == 1 and own[0] in some and not adapter.manifest.parents
+            if fits and not pool.judge.adapter(adapter) and not pool.judge.unlike(adapter, under):
+                found.setdefault(own[0], []).append(adapter)
+        if len(found) >= enough:
+            break
     return found
 
 
@@ -134,7 +143,7 @@ def _read(pool: Pool, under: Underneath, tags: Sequence[str]) -> Iterable[Adapte
             limit=limit,
         )
 
-    most = PER_LANGUAGE * CONSIDERED
+    most = PER_LANGUAGE * len(tags)
     found = find(tags, most + 1)
     if len(found) <= most:
         return found

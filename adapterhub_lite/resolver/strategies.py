@@ -32,6 +32,9 @@ class Strategy(ABC):
     advice: ClassVar[str] = ""
     """What to tell everybody who gets such an answer."""
 
+    spare: ClassVar[bool] = False
+    """Whether to ask it only where what ranks before it might fail with one adapter less."""
+
     def rank_under(self, policy: str) -> int:  # noqa: ARG002  # for those that override it
         """Return the rank under a policy; smaller is preferred."""
         return self.rank

@@ -1,7 +1,8 @@
 """Track records in the resolver: how well an adapter did on other targets of the same task.
 
 All scores of the task are read where they are few; else those on the languages around the target.
-Of an average, no member gets the credit.
+Task adapters are compared with task adapters, what is under them with what is under others.  Of an
+average, no member gets the credit.
 """
 
 from __future__ import annotations
@@ -46,8 +47,9 @@ def _of_adapters(score: Score) -> Iterator[Measurement]:
     except CompositionError:
         return
     parts = composition.parts if isinstance(composition, Stack) else (composition,)
-    data = (score.dataset, score.split, score.metric)
     value = -score.value if score.metric in LOWER_IS_BETTER else score.value
-    for part in parts:
+    for at, part in enumerate(parts, start=1):
         if isinstance(part, Ref):
+            top = at == len(parts)
+            data = (score.dataset, score.split, score.metric, top)
             yield Measurement(part.ref, score.language, data, value)

@@ -1,0 +1,158 @@
+"""The command `lang`, and how the other commands read a language: as a tag or by its name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from adapterhub_lite.cli.command import command, settings, to_json
+from adapterhub_lite.cli.output import facts as print_facts
+from adapterhub_lite.cli.output import table
+
+if TYPE_CHECKING:
+    from adapterhub_lite.relatedness import Relatedness
+
+NEAREST = 10
+ALL = 10**9
+"""More adapters than any registry has."""
+
+
+class Language(click.ParamType):
+    """A language tag, or the English name of a language; becomes its normal tag."""
+
+    name = "language"
+
+    def convert(
+        self,
+        value: Any,
+        param: click.Parameter | None,  # noqa: ARG002  # click's signature
+        ctx: click.Context | None,  # noqa: ARG002
+    ) -> str:
+        """Return the normal tag, or say which languages may have been meant."""
+        return read(str(value))
+
+
+LANGUAGE = Language()
+
+
+def read(text: str) -> str:
+    """Return the normal tag of a tag or name."""
+    from adapterhub_lite import languages
+
+    return languages.understand(text)
+
+
+@command(
+    "lang",
+    examples=(
+        "ahl lang sw",
+        "ahl lang Swahili --base xlm-roberta-base",
+        "ahl lang gv --to en --to cy",
+        "ahl lang sr-Latn --json",
+    ),
+)
+@click.argument("language", type=LANGUAGE)
+@click.option("--base", metavar="NAME", help="Only adapters on this base.")
+@click.option("--to", "others", multiple=True, type=LANGUAGE, help="Compare with this language.")
+@click.option("--limit", type=click.IntRange(min=1), default=NEAREST, show_default=True)
+def lang(language: str, base: str | None, others: tuple[str, ...], limit: int) -> None:
+    """Say what is known of LANGUAGE, and which related languages have adapters.
+
+    LANGUAGE is a tag (BCP 47) or a name. Related languages are those of this registry's language
+    adapters, the nearest first, with the terms of the score (`docs/languages.md`). With `--to`, the
+    languages named instead.
+    """
+    from adapterhub_lite.relatedness import nearest
+
+    known = _known(language)
+    there = others or _with_adapters(base)
+    near = nearest(language, [tag for tag in there if tag != language])
+    shown = near if others else [r for r in near if r.related][:limit]
+    if settings().json:
+        click.echo(to_json(known | {"adapters": _count(language, base), "nearest": shown}))
+        return
+    print_facts(_lines(known, _count(language, base)))
+    _print_nearest(language, shown, searched=not others)
+
+
+def _known(tag: str) -> dict[str, Any]:
+    from adapterhub_lite import facts, languages
+
+    found = facts.about(tag)
+    return {
+        "tag": tag,
+        "name": languages.name(tag),
+        "other_names": list(facts.names().get(tag.partition("-")[0], ())[1:]),
+        "iso639_3": found.code if found else None,
+        "glottocode": found.glottocode if found else None,
+        "macrolanguage": found.macro if found else None,
+        "families": list(found.families) if found else [],
+        "isolate": bool(found) and not found.families if found else None,
+        "latitude": found.place[0] if found and found.place else None,
+        "longitude": found.place[1] if found and found.place else None,
+        "scripts": list(facts.scripts(tag)),
+    }
+
+
+def _with_adapters(base: str | None) -> list[str]:
+    from adapterhub_lite.adapter import Kind
+
+    registry = settings().open_home().registry
+    if base is None:
+        return registry.tags(Kind.LANGUAGE)
+    return registry.tags_if_few(Kind.LANGUAGE, registry.base(base).identity, ALL) or []
+
+
+def _count(tag: str, base: str | None) -> int:
+    from adapterhub_lite.adapter import Kind
+
+    registry = settings().open_home().registry
+    return len(registry.find(kind=Kind.LANGUAGE, language=tag, base_name=base))
+
+
+def _lines(known: dict[str, Any], count: int) -> list[tuple[str, str]]:
+    place = known["latitude"], known["longitude"]
+    family = " > ".join(known["families"]) or ("none: an isolate" if known["isolate"] else "")
+    return [
+        ("tag", known["tag"]),
+        ("name", known["name"]),
+        ("also", ", ".join(known["other_names"])),
+        ("codes", " ".join(filter(None, (known["iso639_3"], known["glottocode"])))),
+        ("part of", f"macrolanguage `{known['macrolanguage']}`" if known["macrolanguage"] else ""),
+        ("family", family or "nothing is known of it"),
+        ("place", f"{place[0]:.2f}, {place[1]:.2f}" if place[0] is not None else ""),
+        ("scripts", " ".join(known["scripts"])),
+        ("adapters", f"{count} language adapter{'s' * (count != 1)} here"),
+    ]
+
+
+def _print_nearest(tag: str, shown: list[Relatedness], *, searched: bool) -> None:
+    from adapterhub_lite import languages
+
+    run = settings()
+    if not shown:
+        run.say(f"no relative of `{tag}` has a language adapter here")
+        return
+    click.echo()
+    head = ("language", "name", "score", "genealogy", "km", "script", "typology", "level")
+    table(head, (_row(r, languages.name(r.tag)) for r in shown), head_through_pipe=True)
+    if searched:
+        run.say("related languages with an adapter here, the nearest first")
+
+
+def _row(found: Relatedness, name: str) -> tuple[str, ...]:
+    script = "-" if found.script is None else ("same" if found.script else "other")
+    return (
+        found.tag,
+        name,
+        f"{found.score:.2f}",
+        f"{found.genealogy:.2f}",
+        "-" if found.km is None else f"{found.km:,.0f}",
+        script,
+        "-" if found.typology is None else f"{found.typology:.2f}",
+        found.level.name.lower(),
+    )
+
+
+COMMANDS = (lang,)
