@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from adapterhub_lite.errors import AhlError, NoResolutionError
     from adapterhub_lite.evaluation import evaluate
     from adapterhub_lite.home import Home
+    from adapterhub_lite.merged import merge
     from adapterhub_lite.model.attach import Attachment, attach
     from adapterhub_lite.model.base import Base, load_base
     from adapterhub_lite.prediction import predict
@@ -51,6 +52,7 @@ __all__ = [
     "attach",
     "evaluate",
     "load_base",
+    "merge",
     "parse",
     "predict",
     "resolve",
@@ -67,6 +69,7 @@ _NAMES = {
     "errors": ("AhlError", "NoResolutionError"),
     "evaluation": ("evaluate",),
     "home": ("Home",),
+    "merged": ("merge",),
     "model.attach": ("Attachment", "attach"),
     "model.base": ("Base", "load_base"),
     "prediction": ("predict",),

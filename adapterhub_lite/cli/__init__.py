@@ -13,6 +13,7 @@ from adapterhub_lite.cli import (
     evaluating,
     homes,
     languages,
+    merging,
     plugins,
     predicting,
     records,
@@ -41,6 +42,16 @@ def main() -> None:
     """
 
 
-for _room in (homes, records, languages, resolving, predicting, evaluating, training, plugins):
+for _room in (
+    homes,
+    records,
+    languages,
+    resolving,
+    predicting,
+    evaluating,
+    training,
+    merging,
+    plugins,
+):
     for _command in _room.COMMANDS:
         main.add_command(_command)

@@ -150,9 +150,7 @@ def task_candidates(
 def _languages(pool: Pool, tags: Sequence[str]) -> list[Candidate]:
     found = pool.registry.find(kind=Kind.LANGUAGE, base=pool.base, language=tags)
     wanted = tags[0]
-    return _closest(
-        Candidate(adapter, *_distance(adapter.manifest.tags(), wanted)) for adapter in found
-    )
+    return _closest(Candidate(adapter, *_language_distance(adapter, wanted)) for adapter in found)
 
 
 def _pairs(pool: Pool) -> list[Candidate]:
@@ -191,6 +189,15 @@ def _pair(adapter: Adapter, request: Request) -> Candidate | None:
             )
         return Candidate(adapter, direction + source + target, "; ".join(notes))
     return None
+
+
+def _language_distance(adapter: Adapter, wanted: str) -> tuple[int, str]:
+    """Return the distance of a language adapter; a merged one comes after those that are trained."""
+    distance, note = _distance(adapter.manifest.tags(), wanted)
+    parents = len(adapter.manifest.parents)
+    if not parents or distance == UNRELATED:
+        return distance, note
+    return SEVERAL, f"is merged from {parents} adapters, and was not trained on `{wanted}`"
 
 
 def _label_distance(adapter: Adapter, source: str) -> tuple[int, str]:
