@@ -18,6 +18,7 @@ from adapterhub_lite.cli import (
     predicting,
     records,
     resolving,
+    scores,
     training,
 )
 from adapterhub_lite.cli.extending import ExtendedGroup
@@ -49,6 +50,7 @@ for _room in (
     resolving,
     predicting,
     evaluating,
+    scores,
     training,
     merging,
     plugins,

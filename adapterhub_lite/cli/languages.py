@@ -55,17 +55,24 @@ def read(text: str) -> str:
 @click.argument("language", type=LANGUAGE)
 @click.option("--base", metavar="NAME", help="Only adapters on this base.")
 @click.option("--to", "others", multiple=True, type=LANGUAGE, help="Compare with this language.")
+@click.option("--task", metavar="NAME", help="Rank the languages with labels for this task.")
 @click.option("--limit", type=click.IntRange(min=1), default=NEAREST, show_default=True)
-def lang(language: str, base: str | None, others: tuple[str, ...], limit: int) -> None:
+def lang(
+    language: str, base: str | None, others: tuple[str, ...], task: str | None, limit: int
+) -> None:
     """Say what is known of LANGUAGE, and which related languages have adapters.
 
     LANGUAGE is a tag (BCP 47) or a name. Related languages are those of this registry's language
     adapters, the nearest first, with the terms of the score (`docs/languages.md`). With `--to`, the
-    languages named instead.
+    languages named instead. With `--task`, the languages of its labels, and how well they did on
+    other targets: the most promising first.
     """
     from adapterhub_lite.relatedness import nearest
 
     known = _known(language)
+    if task is not None:
+        _sources(language, known, task, base, limit)
+        return
     there = others or _with_adapters(base)
     near = nearest(language, [tag for tag in there if tag != language])
     shown = near if others else [r for r in near if r.related][:limit]
@@ -74,6 +81,49 @@ def lang(language: str, base: str | None, others: tuple[str, ...], limit: int) -
         return
     print_facts(_lines(known, _count(language, base)))
     _print_nearest(language, shown, searched=not others)
+
+
+def _sources(tag: str, known: dict[str, Any], task: str, base: str | None, limit: int) -> None:
+    """Print the languages of a task's labels, ranked."""
+    from adapterhub_lite import languages
+    from adapterhub_lite.adapter import Kind
+    from adapterhub_lite.resolver.sources import rank_sources, recorded_sources
+
+    registry = settings().open_home().registry
+    adapters = registry.find(kind=Kind.TASK, task=task, base_name=base)
+    labelled = {own for adapter in adapters for own in adapter.manifest.tags()}
+    every = labelled | recorded_sources(tag, task=task, registry=registry)
+    ranked = rank_sources(
+        tag, every - {tag, languages.MULTIPLE}, task=task, registry=registry
+    )[:limit]
+    if settings().json:
+        rows = [
+            {**r.relatedness.to_json(), "recorded": r.recorded, "labels": r.tag in labelled}
+            for r in ranked
+        ]
+        click.echo(to_json(known | {"task": task, "sources": rows}))
+        return
+    head = ("source", "name", "score", "by relatedness", "record", "by record", "adapters")
+    table(
+        head,
+        (
+            (
+                r.tag,
+                languages.name(r.tag),
+                f"{r.relatedness.score:.2f}",
+                str(r.place + 1),
+                "-" if r.recorded is None else f"{r.recorded:+.2f}",
+                "-" if r.record_place is None else f"{r.record_place + 1:.0f}",
+                "yes" if r.tag in labelled else "no",
+            )
+            for r in ranked
+        ),
+        head_through_pipe=True,
+    )
+    settings().say(
+        f"languages of labels for {task}, the most promising for `{tag}` first; record: standard "
+        "deviations above other sources, on other targets"
+    )
 
 
 def _known(tag: str) -> dict[str, Any]:

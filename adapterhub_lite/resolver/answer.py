@@ -22,6 +22,7 @@ from adapterhub_lite.resolver.request import Request
 from adapterhub_lite.resolver.resolution import Alternative, Missing, Rejection, Resolution
 from adapterhub_lite.resolver.rules import Judge
 from adapterhub_lite.resolver.scores import Records, recorded
+from adapterhub_lite.resolver.sources import rank_sources
 from adapterhub_lite.resolver.strategies import NoLanguageAdapter, Strategy
 
 if TYPE_CHECKING:
@@ -194,9 +195,10 @@ def _elsewhere(
     others = bases.fitting(replace(request, base=None), registry, plugins) if request.base else []
     names = [base.name for base in others if base.name != request.base][:3]
     tasks = refusal.near_tasks(request, registry)
+    sources = rank_sources(request.target, known, task=request.task, registry=registry)
     return [
         *[_change(f"base {name} instead", base=name) for name in names],
-        *[_change(f"labels in {tag} instead", source=tag) for tag in known[:3]],
+        *[_change(f"labels in {r.tag} instead", source=r.tag) for r in sources[:3]],
         *[_change(f"task {task} instead", task=task) for task in tasks],
     ]
 

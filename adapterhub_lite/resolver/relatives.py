@@ -15,7 +15,7 @@ from adapterhub_lite import facts, languages
 from adapterhub_lite.adapter import Adapter, Kind, Underneath
 from adapterhub_lite.relatedness import Level, Ranked, Relatedness, may_be_related, nearest, rank
 from adapterhub_lite.resolver.candidates import Candidate, Pool
-from adapterhub_lite.resolver.track import adapter_records
+from adapterhub_lite.resolver.track import adapter_records, scores_elsewhere, source_records
 
 MOST = 5
 """Members of an average: top five measured better than all (`docs/languages.md`)."""
@@ -113,8 +113,15 @@ def _look_up(pool: Pool, under: Underneath) -> tuple[Relative, ...]:
     records = adapter_records(pool)
     best = {tag: min(found, key=lambda a: _key(a, records)) for tag, found in by_tag.items()}
     recorded = {tag: records[a.digest] for tag, a in best.items() if a.digest in records}
-    ranked = rank(pool.request.target, best, recorded)
+    ranked = rank(pool.request.target, best, recorded or _as_sources(pool))
     return tuple(Relative(_candidate(best[r.tag], r.relatedness), r) for r in ranked[:MOST])
+
+
+def _as_sources(pool: Pool) -> dict[str, float]:
+    """Return the records of languages as sources, for where no adapter has one."""
+    target = pool.request.target
+    scores = scores_elsewhere(pool.request.task, target, pool.registry)
+    return source_records(target, scores) if scores else {}
 
 
 def _usable(pool: Pool, under: Underneath, tags: Sequence[str]) -> dict[str, list[Adapter]]:
