@@ -34,8 +34,8 @@ def normalise(tag: str) -> str:
     if standard is None:
         raise LanguageTagError(
             f"`{tag}` is not a registered language tag",
-            hint=f"{_meant(tag)}give a BCP 47 tag: two or three letters (`sw`, `fo`), with a script "
-            "or region where needed (`sr-Latn`, `pt-BR`)",
+            hint=f"{_meant(tag)}give a BCP 47 tag: two or three letters (`sw`, `fo`), with a "
+            "script or region where needed (`sr-Latn`, `pt-BR`)",
             tag=tag,
         )
     return standard

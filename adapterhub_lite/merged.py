@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from adapterhub_lite.home import Home
 
+
 def merge(
     average: Composition | str,
     *,

@@ -79,14 +79,15 @@ def read_scores(table: Table, registry: Registry) -> list[Score]:
         if name not in COLUMNS:
             raise UsageError(f"scores have no column `{name}`", hint=near(name, COLUMNS))
     names = {theirs: ours for ours, theirs in table.columns.items()}
-    records = read_records(table.path, [names.get(c, c) for c in COLUMNS], required=())
+    theirs = [table.columns.get(column, column) for column in COLUMNS]
+    records = read_records(table.path, theirs, required=())
     _check_header(table, records)
-    now, lines, found = datetime.now(UTC), {}, []
+    now, found = datetime.now(UTC), []
+    lines: dict[tuple[object, ...], int] = {}
     for record in records:
         fields = _fields(table, record, names)
         score = _score(table, record.line, fields, registry, now)
-        identity = (score.composition, score.task, score.dataset, score.split, score.language)
-        identity = (*identity, score.source_language, score.metric, score.seed)
+        identity = _identity(score)
         if identity in lines:
             told = "differ in composition, data, languages, metric or seed"
             first = lines[identity]
@@ -94,6 +95,11 @@ def read_scores(table: Table, registry: Registry) -> list[Score]:
         lines[identity] = record.line
         found.append(score)
     return found
+
+
+def _identity(score: Score) -> tuple[object, ...]:
+    data = (score.composition, score.task, score.dataset, score.split, score.language)
+    return (*data, score.source_language, score.metric, score.seed)
 
 
 def _check_header(table: Table, records: list[Record]) -> None:

@@ -188,7 +188,7 @@ def nearest(target: str, others: Iterable[str]) -> list[Relatedness]:
 
 
 def may_be_related(target: str, other: str) -> bool:
-    """Whether two languages share a family or more: what `relate` says, in a fiftieth of the time."""
+    """Whether two languages share a family or more; much faster than `relate`."""
     ours, theirs = facts.about(target), facts.about(other)
     if ours and theirs:
         return ours.path[0] == theirs.path[0]
@@ -213,4 +213,6 @@ def rank(
     ranked = [
         Ranked(r, place, known.get(r.tag), record_places.get(r.tag)) for place, r in enumerate(near)
     ]
-    return sorted(ranked, key=lambda r: (r.sum, r.place if r.record_place is None else r.record_place))
+    return sorted(
+        ranked, key=lambda r: (r.sum, r.place if r.record_place is None else r.record_place)
+    )

@@ -26,7 +26,7 @@ DATA = Path(__file__).parent.parent / "adapterhub_lite" / "facts" / "data"
 
 NO_FAMILIES = {
     "arti1236", "book1242", "mixe1287", "pidg1258", "sign1238", "spee1234", "unat1236", "uncl1493",
-    "l1si1236",
+    "deaf1237",
 }  # fmt: skip
 """Nodes of Glottolog that collect languages without saying that they are related."""
 
@@ -131,7 +131,7 @@ def glottolog(nodes: dict[str, Node]) -> Iterator[str]:
 
 
 def macrolanguage(tag: str, stands: dict[str, str]) -> str:
-    """Return the macrolanguage of a language, with `=` before it where the language stands for it."""
+    """Return a language's macrolanguage, with `=` before it where the language stands for it."""
     if tag in stands:
         return f"={stands[tag]}"
     macro = MACROLANGUAGES.get(tag, "")

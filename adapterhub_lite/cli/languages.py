@@ -13,12 +13,16 @@ from adapterhub_lite.cli.output import table
 if TYPE_CHECKING:
     from adapterhub_lite.relatedness import Relatedness
 
+    _Parameter = click.ParamType[str]
+else:
+    _Parameter = click.ParamType  # older click has it without a type argument
+
 NEAREST = 10
 ALL = 10**9
 """More adapters than any registry has."""
 
 
-class Language(click.ParamType):
+class Language(_Parameter):
     """A language tag, or the English name of a language; becomes its normal tag."""
 
     name = "language"
@@ -60,7 +64,7 @@ def read(text: str) -> str:
 def lang(
     language: str, base: str | None, others: tuple[str, ...], task: str | None, limit: int
 ) -> None:
-    """Say what is known of LANGUAGE, and which related languages have adapters.
+    """Show facts about a language, and its relatives with adapters.
 
     LANGUAGE is a tag (BCP 47) or a name. Related languages are those of this registry's language
     adapters, the nearest first, with the terms of the score (`docs/languages.md`). With `--to`, the
@@ -93,9 +97,9 @@ def _sources(tag: str, known: dict[str, Any], task: str, base: str | None, limit
     adapters = registry.find(kind=Kind.TASK, task=task, base_name=base)
     labelled = {own for adapter in adapters for own in adapter.manifest.tags()}
     every = labelled | recorded_sources(tag, task=task, registry=registry)
-    ranked = rank_sources(
-        tag, every - {tag, languages.MULTIPLE}, task=task, registry=registry
-    )[:limit]
+    ranked = rank_sources(tag, every - {tag, languages.MULTIPLE}, task=task, registry=registry)[
+        :limit
+    ]
     if settings().json:
         rows = [
             {**r.relatedness.to_json(), "recorded": r.recorded, "labels": r.tag in labelled}

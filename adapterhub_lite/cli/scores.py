@@ -60,8 +60,9 @@ def _cell(value: object) -> str:
     "import",
     examples=(
         "ahl scores import table.csv --dry-run",
-        "ahl scores import dep.csv --task dep --dataset ud --metric las --percent \\",
-        "    --column value=score --ignore source_train_size --composition full-fine-tuning",
+        "ahl scores import dep.csv --task dep --dataset ud --metric las --percent",
+        "ahl scores import dep.csv --column value=score --ignore size",
+        "ahl scores import dep.csv --composition full-fine-tuning --source en",
     ),
 )
 @click.argument("file", type=click.Path(path_type=Path))

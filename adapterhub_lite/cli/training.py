@@ -105,7 +105,7 @@ def train() -> None:
 )
 @training_options
 def language(lang: str, text: tuple[Path, ...], parallel: tuple[Path, ...], **options: Any) -> None:
-    """Train a language adapter for LANG (a language tag or name) on text.
+    """Train a language adapter for LANG (a tag or name) on text.
 
     For a language that the base has never seen, a few thousand translated sentences help more than
     any amount of text alone: `--parallel`.

@@ -26,7 +26,7 @@ def every(connection: Connection, kind: str) -> list[str]:
 
 
 def few(connection: Connection, kind: str, base: BaseIdentity, limit: int) -> list[str] | None:
-    """Return every tag of the adapters of a kind on a base; `None` for more than `limit` of them."""
+    """Return every tag of the adapters of a kind on a base; `None` for over `limit` of them."""
     question = _few(known=bool(base.fingerprint))
     found = connection.execute(question, {"kind": kind, "limit": limit + 1, **_of(base)}).all()
     return None if len({key for key, _ in found}) > limit else sorted({tag for _, tag in found})
@@ -47,7 +47,7 @@ def _of(base: BaseIdentity) -> dict[str, str]:
 
 
 @lru_cache(maxsize=2)
-def _few(*, known: bool) -> Select[Any]:
+def _few(*, known: bool) -> Select[int, str]:
     bases = select(BaseRow.id).where(same_base(known=known))
     adapters = (
         select(AdapterRow.id)

@@ -192,7 +192,7 @@ def _pair(adapter: Adapter, request: Request) -> Candidate | None:
 
 
 def _language_distance(adapter: Adapter, wanted: str) -> tuple[int, str]:
-    """Return the distance of a language adapter; a merged one comes after those that are trained."""
+    """Return the distance of a language adapter; a merged one is further."""
     distance, note = _distance(adapter.manifest.tags(), wanted)
     parents = len(adapter.manifest.parents)
     if not parents or distance == UNRELATED:

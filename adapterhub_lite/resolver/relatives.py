@@ -83,7 +83,7 @@ def of_relatives(pool: Pool) -> list[Relatedness]:
 
 
 def looked_up(pool: Pool) -> tuple[Relatedness, ...]:
-    """Return the related languages with adapters, if a strategy had use for them; `SHOWN` at most."""
+    """Return related languages with adapters, if a strategy asked for them; `SHOWN` at most."""
     return tuple(pool.related.get(None, ())[:SHOWN])
 
 

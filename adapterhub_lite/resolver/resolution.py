@@ -68,8 +68,8 @@ class Resolution:
     """The answer to a request.  `composition` refs are `name@digest`, ready to attach.
 
     `why` says what put this composition first; `alternatives` are in order, best first; `pulls`
-    are the Hub ids of remote adapters that attaching will pull.  `relatives` are the related
-    languages that have a language adapter on this base, the nearest first, where they were looked up.
+    are the Hub ids of remote adapters that attaching will pull.  `relatives` are the
+    related languages with a language adapter on this base, the nearest first, if looked up.
     """
 
     request: Request

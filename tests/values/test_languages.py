@@ -91,3 +91,45 @@ def test_macrolanguages(tag: str, macro: str) -> None:
 
 def test_script_tells_adapters_apart() -> None:
     assert languages.normalise("sr-Latn") != languages.normalise("sr-Cyrl")
+
+
+@pytest.mark.parametrize(
+    ("text", "tag"),
+    [
+        ("sw", "sw"), ("swa", "sw"), ("iw", "he"), ("Swahili", "sw"), ("english", "en"),
+        (" Manx ", "gv"), ("Maori", "mi"), ("Māori", "mi"), ("Chinese", "zh"), ("Greek", "el"),
+        ("Norwegian", "no"), ("Scottish Gaelic", "gd"), ("Tagalog", "fil"), ("sr_Latn", "sr-Latn"),
+    ],
+)  # fmt: skip
+def test_people_may_give_names(text: str, tag: str) -> None:
+    assert languages.understand(text) == tag
+
+
+def test_a_name_of_several_languages_lists_them() -> None:
+    with pytest.raises(LanguageTagError, match="is the name of 3 languages") as error:
+        languages.understand("Gaelic")
+    assert all(f"`{tag}`" in error.value.message for tag in ("ga", "gd", "gv"))
+
+
+@pytest.mark.parametrize(
+    ("text", "tag"), [("swahilli", "sw"), ("Englsh", "en"), ("english", "en"), ("Farsi", "pes")]
+)
+def test_near_misses_are_named(text: str, tag: str) -> None:
+    with pytest.raises(LanguageTagError) as error:
+        languages.normalise(text)
+    assert f"`{tag}` (" in str(error.value.hint)
+
+
+def test_most_of_cldrs_english_names_are_understood() -> None:
+    """CLDR's English names, through babel, for every language of two letters that it names."""
+    named = {t: n for t, n in Locale("en").languages.items() if len(t) == 2}
+    right = 0
+    for tag, name in named.items():
+        try:
+            right += languages.macro(languages.understand(name)) == languages.macro(
+                languages.normalise(tag)
+            )
+        except LanguageTagError:
+            continue
+    assert len(named) > 170
+    assert right / len(named) > 0.85
