@@ -64,7 +64,7 @@ def read(text: str) -> str:
 def lang(
     language: str, base: str | None, others: tuple[str, ...], task: str | None, limit: int
 ) -> None:
-    """Show facts about a language, and its relatives with adapters.
+    """Show facts about a language, and relatives with adapters.
 
     LANGUAGE is a tag (BCP 47) or a name. Related languages are those of this registry's language
     adapters, the nearest first, with the terms of the score (`docs/languages.md`). With `--to`, the

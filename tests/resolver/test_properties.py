@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 
 from adapterhub_lite.adapter import Adapter, Kind, Score, Underneath
-from adapterhub_lite.composition import refs
+from adapterhub_lite.composition import Average, Composition, Stack, refs
 from adapterhub_lite.errors import NoResolutionError
 from adapterhub_lite.registry import Registry
 from adapterhub_lite.resolver import STRATEGIES, Request, Resolution, answer
@@ -29,7 +29,7 @@ from tests.resolver import registries
 
 Spec = dict[str, Any]
 
-TAGS = ("en", "en", "gv", "gv", "swh", "sw")
+TAGS = ("en", "en", "gv", "gv", "swh", "sw", "ga", "cy", "zu")
 CONFIGS: tuple[Spec, ...] = ({}, {}, {}, {"reduction": 2})
 METHODS = ("bottleneck",) * 7 + ("lora", "lt-sft")
 MADE: tuple[Spec, ...] = (
@@ -224,7 +224,7 @@ def test_every_answer_holds_every_rule(one: Opened, specs: list[Spec], request: 
         resolution.composition,
         *(a.composition for a in resolution.alternatives),
     ):
-        holds_the_rules(request, [registry.get(ref) for ref in refs(composition)])
+        holds_the_rules(request, [registry.get(ref) for ref in refs(composition)], composition)
     assert_complete(resolution)
 
 
@@ -235,7 +235,7 @@ def assert_complete(resolution: Resolution) -> None:
     assert resolution.explain()
 
 
-def holds_the_rules(request: Request, stack: list[Adapter]) -> None:
+def holds_the_rules(request: Request, stack: list[Adapter], composition: Composition) -> None:
     *under, task = stack
     assert task.manifest.kind is Kind.TASK
     assert task.manifest.task == request.task
@@ -248,7 +248,12 @@ def holds_the_rules(request: Request, stack: list[Adapter]) -> None:
         assert one.manifest.kind is not Kind.TASK
         assert other is task or other.manifest.kind is not Kind.TASK
     over, seen = task.manifest.trained_over, task.manifest.seen
-    assert len(under) == len(over) + bool(seen)
+    levels = composition.parts if isinstance(composition, Stack) else (composition,)
+    assert len(levels) - 1 == len(over) + bool(seen)
+    for level in levels:
+        if isinstance(level, Average):
+            assert sum(level.weights) == pytest.approx(1)
+            assert 2 <= len(level.parts) <= 5
     for adapter in under:
         assert any(replaces(adapter, was) for was in (*over, *seen))
 
