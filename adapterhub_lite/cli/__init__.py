@@ -9,7 +9,16 @@ from __future__ import annotations
 
 import click
 
-from adapterhub_lite.cli import evaluating, homes, plugins, predicting, records, resolving, training
+from adapterhub_lite.cli import (
+    evaluating,
+    exchange,
+    homes,
+    plugins,
+    predicting,
+    records,
+    resolving,
+    training,
+)
 from adapterhub_lite.cli.extending import ExtendedGroup
 from adapterhub_lite.version import VERSION
 
@@ -32,6 +41,15 @@ def main() -> None:
     """
 
 
-for _room in (homes, records, resolving, predicting, evaluating, training, plugins):
+for _room in (
+    homes,
+    records,
+    resolving,
+    predicting,
+    evaluating,
+    training,
+    exchange,
+    plugins,
+):
     for _command in _room.COMMANDS:
         main.add_command(_command)
