@@ -86,6 +86,10 @@ class AttachError(AhlError):
     """A composition that this model cannot carry."""
 
 
+class LockError(AhlError):
+    """A lock file that cannot be read, or that something here differs from."""
+
+
 class ExchangeError(AhlError):
     """A folder or repository of another library that cannot be taken in, or written, exactly."""
 

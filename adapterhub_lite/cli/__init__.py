@@ -10,6 +10,7 @@ from __future__ import annotations
 import click
 
 from adapterhub_lite.cli import (
+    attaching,
     evaluating,
     exchange,
     homes,
@@ -45,6 +46,7 @@ for _room in (
     homes,
     records,
     resolving,
+    attaching,
     predicting,
     evaluating,
     training,
