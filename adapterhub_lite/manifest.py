@@ -127,9 +127,11 @@ def _text(value: Any) -> str:
     if isinstance(value, str):
         return encode_basestring(value)
     kind: Any = type(value)
+    if kind is int:
+        return str(value)
     if kind in _SHARED:
         return _shared_text(value)
-    if isinstance(value, tuple):
+    if kind is tuple:
         return f"[{','.join(map(_text, value))}]"
     if records.fields_of(kind) is not None:
         return _object_text(value)
