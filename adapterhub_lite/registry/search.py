@@ -102,9 +102,16 @@ def _with_language(shape: frozenset[str], tags: int | None, narrow: set[str]) ->
     member: ColumnElement[bool] = literal_column(
         "macro <> tag"
     )  # spelt like the index that only has such rows
+    # Members of a macrolanguage are few, adapters for a task many: `|| ''` keeps SQLite from
+    # walking through the task's index for the former.
+    members = select(LanguageRow.adapter_id).where(
+        *_narrowed(LanguageRow, shape, narrow - {"task"}),
+        *([LanguageRow.task + "" == bindparam("task")] if "task" in narrow else []),
+        *([LanguageRow.role == bindparam("role")] if "role" in shape else []),
+    )
     return union(
         query.where(LanguageRow.tag.in_(wanted)),
-        query.where(member, LanguageRow.macro.in_(wanted)),
+        members.where(member, LanguageRow.macro.in_(wanted)),
     )
 
 
