@@ -86,6 +86,18 @@ class AttachError(AhlError):
     """A composition that this model cannot carry."""
 
 
+class LockError(AhlError):
+    """A lock file that cannot be read, or that something here differs from."""
+
+
+class ExchangeError(AhlError):
+    """A folder or repository of another library that cannot be taken in, or written, exactly."""
+
+
+class HubError(AhlError):
+    """A Hub that cannot be reached, refuses, or answers something that must not be trusted."""
+
+
 class DataError(AhlError):
     """A bad line in a user's file; the message starts with file and line."""
 

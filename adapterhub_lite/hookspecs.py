@@ -30,6 +30,7 @@ import pluggy
 if TYPE_CHECKING:
     import click
 
+    from adapterhub_lite.exchange.converter import Converter
     from adapterhub_lite.families import Family
     from adapterhub_lite.methods.base import Method
     from adapterhub_lite.resolver.strategies import Strategy
@@ -85,6 +86,17 @@ def ahl_strategies() -> Sequence[Strategy]:  # type: ignore[empty-body]  # as ab
     those that come with the package have 20 to 63 (`resolver/strategies.py`).
 
         return [NearestRelative()]
+    """
+
+
+@hookspec
+def ahl_converters() -> Sequence[Converter]:  # type: ignore[empty-body]  # as above
+    """Return converters: how a method is spelt in the files of `peft` or `adapters`.
+
+    Called by import, export, push and pull.  Without one, adapters of a method still travel in this
+    package's own form, but no other library reads them.
+
+        return [PeftIA3()]
     """
 
 

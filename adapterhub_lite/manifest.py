@@ -6,19 +6,15 @@ weights run under which, so nothing in it may be guessed.
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import json
 import operator
-import types
-import typing
-from collections.abc import Callable, Mapping
-from enum import StrEnum
+from collections.abc import Callable
 from json.encoder import encode_basestring
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
-from adapterhub_lite import digests, languages
+from adapterhub_lite import digests, languages, records
 from adapterhub_lite.adapter import (
     FORMAT,
     BaseIdentity,
@@ -28,19 +24,17 @@ from adapterhub_lite.adapter import (
     Underneath,
 )
 from adapterhub_lite.digests import Digest
-from adapterhub_lite.errors import LanguageTagError, ManifestError, near
+from adapterhub_lite.errors import LanguageTagError, ManifestError
 
 FILE = "adapter.json"
 WEIGHTS = "weights.safetensors"
 
-_Fields: TypeAlias = tuple[tuple[str, Any], ...]
-_PLAIN = frozenset({str, int, float, bool, type(None)})
 _SHARED = frozenset({BaseIdentity, Provider, LanguageUse, Underneath})  # the same in many manifests
 
 
 def to_json(manifest: Manifest) -> dict[str, Any]:
     """Return the manifest as JSON values; fields at their default are left out."""
-    values = _to_json(manifest)
+    values = records.plain(manifest)
     assert isinstance(values, dict)
     return {"format": manifest.format, **values}
 
@@ -61,7 +55,10 @@ def from_json(values: object) -> Manifest:
             f"this adapter has manifest format {number}, this version reads up to {FORMAT}",
             hint="upgrade: `pip install -U adapterhub_lite`",
         )
-    result = _reader(Manifest)(values, "manifest")
+    try:
+        result = records.reader(Manifest)(values, "manifest")
+    except records.RecordError as error:
+        raise ManifestError(error.message, hint=error.hint) from None
     assert isinstance(result, Manifest)
     _check_tags(result.languages)
     return result
@@ -126,45 +123,19 @@ def _check_tags(uses: tuple[LanguageUse, ...]) -> None:
             raise ManifestError(f"language tag `{use.tag}` is not in normal form (`{normal}`)")
 
 
-def _to_json(value: Any) -> Any:
-    kind: Any = type(value)
-    if kind in _PLAIN:
-        return value
-    if (fields := _fields(kind)) is not None:
-        found = ((name, getattr(value, name), default) for name, default in fields)
-        return {
-            name: _to_json(item)
-            for name, item, default in found
-            if item is not default and item != default
-        }
-    if isinstance(value, StrEnum):
-        return str(value)
-    if isinstance(value, Mapping):
-        return {str(key): _to_json(item) for key, item in value.items()}
-    if isinstance(value, (tuple, list)):
-        return [_to_json(item) for item in value]
-    return value
-
-
-@functools.cache
-def _fields(kind: Any) -> _Fields | None:
-    """Return a dataclass's fields and defaults; a required one's default equals nothing."""
-    if not dataclasses.is_dataclass(kind):
-        return None
-    return tuple((f.name, _default(f)) for f in dataclasses.fields(kind))
-
-
 def _text(value: Any) -> str:
     if isinstance(value, str):
         return encode_basestring(value)
     kind: Any = type(value)
+    if kind is int:
+        return str(value)
     if kind in _SHARED:
         return _shared_text(value)
-    if isinstance(value, tuple):
+    if kind is tuple:
         return f"[{','.join(map(_text, value))}]"
-    if _fields(kind) is not None:
+    if records.fields_of(kind) is not None:
         return _object_text(value)
-    return digests.canonical(_to_json(value))
+    return digests.canonical(records.plain(value))
 
 
 def _object_text(value: Any, always: str = "") -> str:
@@ -183,97 +154,6 @@ _shared_text = functools.lru_cache(maxsize=4096)(_object_text)
 
 
 @functools.cache
-def _sorted_fields(kind: Any) -> tuple[Callable[[Any], tuple[Any, ...]], _Fields]:
-    fields = tuple(sorted(_fields(kind) or (), key=lambda field: field[0]))
+def _sorted_fields(kind: Any) -> tuple[Callable[[Any], tuple[Any, ...]], records.Fields]:
+    fields = tuple(sorted(records.fields_of(kind) or (), key=lambda field: field[0]))
     return operator.attrgetter(*(name for name, _ in fields)), fields
-
-
-def _default(field: dataclasses.Field[Any]) -> Any:
-    if field.default_factory is not dataclasses.MISSING:
-        return field.default_factory()
-    return field.default
-
-
-_Reader: TypeAlias = Callable[[Any, str], Any]
-
-
-@functools.cache
-def _reader(hint: Any) -> _Reader:
-    """Return the function that reads a value of a type; `where` is how errors call its place."""
-    if dataclasses.is_dataclass(hint):
-        return _object_reader(hint)
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if origin in {typing.Union, types.UnionType}:
-        (inner,) = (a for a in arguments if a is not type(None))
-        read = _reader(inner)
-        return lambda value, where: None if value is None else read(value, where)
-    if origin is tuple:
-        return _list_reader(_reader(arguments[0]))
-    if hint is Any:
-        return lambda value, _where: value
-    if origin is not None and issubclass(origin, Mapping):
-        return _mapping_reader(_reader(arguments[1]))
-    return _enum_reader(hint) if issubclass(hint, StrEnum) else _scalar_reader(hint)
-
-
-def _object_reader(kind: Any) -> _Reader:
-    hints = typing.get_type_hints(kind)
-    readers = {f.name: _reader(hints[f.name]) for f in dataclasses.fields(kind)}
-    required = [name for name, default in _fields(kind) or () if default is dataclasses.MISSING]
-
-    def read(value: Any, where: str) -> Any:
-        if not isinstance(value, dict):
-            raise _wrong(where, "an object", value)
-        for key in value:
-            if key not in readers:
-                raise ManifestError(f"{where} has no field `{key}`", hint=near(key, readers))
-        for name in required:
-            if name not in value:
-                raise ManifestError(f"{where} lacks `{name}`")
-        return kind(**{k: readers[k](v, f"{where}.{k}") for k, v in value.items()})
-
-    return read
-
-
-def _list_reader(inner: _Reader) -> _Reader:
-    def read(value: Any, where: str) -> Any:
-        if not isinstance(value, list):
-            raise _wrong(where, "a list", value)
-        return tuple(inner(item, f"{where}[{i}]") for i, item in enumerate(value))
-
-    return read
-
-
-def _mapping_reader(inner: _Reader) -> _Reader:
-    def read(value: Any, where: str) -> Any:
-        if not isinstance(value, dict):
-            raise _wrong(where, "an object", value)
-        return {key: inner(item, f"{where}.{key}") for key, item in value.items()}
-
-    return read
-
-
-def _enum_reader(kind: type[StrEnum]) -> _Reader:
-    known = {str(member): member for member in kind}
-
-    def read(value: Any, where: str) -> Any:
-        if not isinstance(value, str) or value not in known:
-            raise _wrong(where, "one of " + ", ".join(known), value)
-        return known[value]
-
-    return read
-
-
-def _scalar_reader(kind: type) -> _Reader:
-    def read(value: Any, where: str) -> Any:
-        if type(value) is kind:
-            return value
-        if kind is float and type(value) is int:
-            return float(value)
-        raise _wrong(where, kind.__name__, value)
-
-    return read
-
-
-def _wrong(where: str, wanted: str, found: Any) -> ManifestError:
-    return ManifestError(f"{where} must be {wanted}, found {json.dumps(found, default=str)[:80]}")

@@ -47,6 +47,7 @@ OFFERS = {
         ),
         Offer("ahl_tasks", "task type", "adapterhub_lite.tasks.base:TaskType"),
         Offer("ahl_strategies", "strategy", "adapterhub_lite.resolver.strategies:Strategy"),
+        Offer("ahl_converters", "converter", "adapterhub_lite.exchange.converter:Converter"),
         Offer("ahl_commands", "command", "click:Command"),
     )
 }

@@ -28,6 +28,7 @@ from adapterhub_lite.version import VERSION
 if TYPE_CHECKING:
     import click
 
+    from adapterhub_lite.exchange.converter import Converter
     from adapterhub_lite.families import Family
     from adapterhub_lite.methods.base import Method
     from adapterhub_lite.resolver.strategies import Strategy
@@ -126,6 +127,11 @@ class Plugins:
     def commands(self) -> Mapping[str, click.Command]:
         """The commands of `ahl` by name, built-in ones included."""
         return self._table("ahl_commands")
+
+    @cached_property
+    def converters(self) -> tuple[Converter, ...]:
+        """The converters to and from other libraries' files, by name."""
+        return tuple(self._table("ahl_converters").values())
 
     @cached_property
     def strategies(self) -> tuple[Strategy, ...]:

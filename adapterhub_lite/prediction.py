@@ -17,6 +17,7 @@ from adapterhub_lite.tasks.inference import BATCH, head_of, predict_examples
 if TYPE_CHECKING:
     from adapterhub_lite.composition import Composition
     from adapterhub_lite.home import Home
+    from adapterhub_lite.lock import Lock
     from adapterhub_lite.model.attach import Attachment
     from adapterhub_lite.model.base import Base
     from adapterhub_lite.plugins import Plugins
@@ -58,7 +59,7 @@ def predict(
     source: str | None = None,
     target: str | Sequence[str] | None = None,
     task: str | None = None,
-    composition: Composition | str | None = None,
+    composition: Composition | Lock | str | None = None,
     attachment: Attachment | None = None,
     rows: Sequence[str] | None = None,
     base: Base | str | Path | None = None,
@@ -68,7 +69,7 @@ def predict(
     """Predict labels for sentences, texts or questions.
 
     What to run is given in one of three ways: a request (`source`, `target`, `task`), which is
-    resolved; a `composition`; or an `attachment`.
+    resolved; a `composition` or a lock; or an `attachment`.
 
     Args:
         inputs: for tagging texts or lists of words; for classification texts or pairs of texts;
@@ -95,8 +96,7 @@ def predict(
         return _predict(attachment, plugins, inputs, names, batch_size)
     home = _home(home)
     if composition is not None:
-        plan: Compositions = {"default": composition}
-        with attach_all(plan, base, home) as attached:
+        with _attach_one(composition, base, home) as attached:
             names = ["default"] * len(inputs)
             return _predict(attached, home.plugins(), inputs, names, batch_size)
     tags = _tags(inputs, target)
@@ -151,6 +151,25 @@ def attach_all(plan: Compositions, base: Base | str | Path | None, home: Home) -
     if not isinstance(base, Base):
         base = load_base(base, home=home)
     return attach(base, dict(plan), home=home)
+
+
+def attach_locked(lock: Lock, base: Base | str | Path | None, home: Home) -> Attachment:
+    """Attach what a lock names to its base; raises `LockError` at the first difference."""
+    from adapterhub_lite.model.attach import attach
+    from adapterhub_lite.model.base import Base, load_base
+
+    loaded = base if isinstance(base, Base) else load_base(base or lock.base.name, home=home)
+    return attach(loaded, lock, home=home)
+
+
+def _attach_one(
+    composition: Composition | Lock | str, base: Base | str | Path | None, home: Home
+) -> Attachment:
+    from adapterhub_lite.lock import Lock
+
+    if isinstance(composition, Lock):
+        return attach_locked(composition, base, home)
+    return attach_all({"default": composition}, base, home)
 
 
 def resolve_all(

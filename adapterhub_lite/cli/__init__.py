@@ -10,7 +10,10 @@ from __future__ import annotations
 import click
 
 from adapterhub_lite.cli import (
+    attaching,
     evaluating,
+    exchange,
+    gaps,
     homes,
     languages,
     merging,
@@ -48,11 +51,14 @@ for _room in (
     records,
     languages,
     resolving,
+    gaps,
+    attaching,
     predicting,
     evaluating,
     scores,
     training,
     merging,
+    exchange,
     plugins,
 ):
     for _command in _room.COMMANDS:

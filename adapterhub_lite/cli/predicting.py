@@ -13,6 +13,7 @@ from adapterhub_lite.cli.training import pairs
 
 if TYPE_CHECKING:
     from adapterhub_lite.home import Home
+    from adapterhub_lite.lock import Lock
     from adapterhub_lite.prediction import Predicted
 
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
         "ahl predict en gv --task pos --file manx.txt",
         "ahl predict en --task pos --file many-languages.jsonl --json",
         'ahl predict --composition "stack(gv-wiki, pos-en)" "Ta mee ayns y thie."',
+        'ahl predict --lock gv-pos.lock "Ta mee ayns y thie."',
     ),
 )
 @click.argument("words", nargs=-1, metavar="SOURCE TARGET [TEXT]...")
@@ -31,6 +33,9 @@ if TYPE_CHECKING:
 @click.option("--file", "path", type=click.Path(path_type=Path), help="File instead of texts.")
 @click.option("--column", "columns", multiple=True, metavar="WHAT=NAME", help="Where FILE has it.")
 @click.option("--composition", help="Run this, instead of what `ahl resolve` says.")
+@click.option(
+    "--lock", "lock_file", type=click.Path(path_type=Path), help="Run what this lock file names."
+)
 @click.option("--base", help="Base model [default: as the resolver or the home has it].")
 def predict(
     words: tuple[str, ...],
@@ -38,19 +43,24 @@ def predict(
     path: Path | None,
     columns: tuple[str, ...],
     composition: str | None,
+    lock_file: Path | None,
     base: str | None,
 ) -> None:
     """Predict labels for texts.
 
     SOURCE is the language of the labels that the adapters learned from, TARGET that of the texts:
     one tag, or one a text with commas between them. In a FILE each record can have a `language`
-    of its own; then TARGET is left out. With `--composition` there are only texts.
+    of its own; then TARGET is left out. With `--composition` or `--lock` there are only texts.
 
     Printed: for tagging, a word a line, with label and probability, and a blank line between
     sentences; else one line a text.
     """
+    from adapterhub_lite import lock
+
     home = settings().open_home()
-    if composition is not None:
+    if lock_file is not None:
+        found = _composed(words, lock.read(lock_file), base, home)
+    elif composition is not None:
         found = _composed(words, composition, base, home)
     elif task is None:
         raise click.UsageError("missing option '--task'")
@@ -65,7 +75,7 @@ def predict(
 
 
 def _composed(
-    words: tuple[str, ...], composition: str, base: str | None, home: Home
+    words: tuple[str, ...], composition: Lock | str, base: str | None, home: Home
 ) -> list[Predicted]:
     from adapterhub_lite.prediction import predict as run
 

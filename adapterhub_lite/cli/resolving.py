@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 import click
 
 from adapterhub_lite.cli.command import command, settings, to_json
 from adapterhub_lite.cli.languages import LANGUAGE
+
+if TYPE_CHECKING:
+    from adapterhub_lite.home import Home
+    from adapterhub_lite.resolver import Resolution
 
 
 @command(
@@ -15,6 +22,7 @@ from adapterhub_lite.cli.languages import LANGUAGE
         "ahl resolve en sw --task ner --base xlm-roberta-base --offline",
         "ahl resolve en gv --task pos --policy matched --json",
         "ahl resolve en gv --task pos --quiet   # only the composition",
+        "ahl resolve en gv --task pos --lock gv-pos.lock",
     ),
 )
 @click.argument("source", type=LANGUAGE)
@@ -32,7 +40,13 @@ from adapterhub_lite.cli.languages import LANGUAGE
     show_default=True,
     help="Prefer bilingual adapters, matched training, or recorded scores.",
 )
-def resolve(source: str, target: str, **options: object) -> None:
+@click.option(
+    "--lock",
+    "lock_file",
+    type=click.Path(path_type=Path),
+    help="Write the answer to this lock file.",
+)
+def resolve(source: str, target: str, lock_file: Path | None, **options: object) -> None:
     """Say which adapters to run for a pair of languages.
 
     SOURCE is the language of the labels, TARGET that of the text (tags or names). The answer is one
@@ -42,13 +56,28 @@ def resolve(source: str, target: str, **options: object) -> None:
     from adapterhub_lite.resolver import resolve as find
 
     run = settings()
-    resolution = find(source, target, home=run.open_home(), **options)  # type: ignore[arg-type]
+    home = run.open_home()
+    resolution = find(source, target, home=home, **options)  # type: ignore[arg-type]
+    if lock_file is not None:
+        _lock(resolution, home, lock_file)
     if run.json:
         click.echo(to_json(resolution.to_json()))
     elif run.quiet:
         click.echo(str(resolution.composition))
     else:
         click.echo(resolution.explain())
+
+
+def _lock(resolution: Resolution, home: Home, path: Path) -> None:
+    from adapterhub_lite import lock
+
+    made = lock.make(
+        resolution.composition,
+        home=home,
+        request=resolution.request.to_json(),
+        strategy=resolution.strategy,
+    )
+    settings().say(f"locked in `{lock.write(made, path)}`")
 
 
 COMMANDS = (resolve,)

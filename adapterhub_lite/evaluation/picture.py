@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-from adapterhub_lite.errors import HomeError, UsageError
+from adapterhub_lite.drawing import figure_class, save
 from adapterhub_lite.evaluation.table import Table
 
 _CELL = (1.5, 0.45)
@@ -19,15 +19,8 @@ def picture(table: Table, path: str | Path) -> Path:
         UsageError: matplotlib is not installed, or it does not know the extension.
         HomeError: the file cannot be written.
     """
-    try:
-        import matplotlib as mpl
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise UsageError(
-            "pictures need matplotlib", hint="`pip install 'adapterhub_lite[plots]'`"
-        ) from None
     targets, strategies = table.targets, table.strategies
-    figure = Figure(
+    figure = figure_class()(
         figsize=(1.2 + _CELL[0] * len(strategies), 1.6 + _CELL[1] * len(targets)),
         layout="constrained",
     )
@@ -55,18 +48,7 @@ def picture(table: Table, path: str | Path) -> Path:
     axes.set_yticks(range(len(targets)), targets)
     axes.xaxis.tick_top()
     axes.set_title(f"{table.task}, labels in {table.source}: {table.metric} (%)", fontsize=10)
-    try:
-        with mpl.rc_context({"svg.hashsalt": "adapterhub_lite"}):
-            figure.savefig(path, dpi=150, metadata={"Date": None} if _is_svg(path) else None)
-    except ValueError as error:
-        raise UsageError(f"cannot draw to `{path}`: {error}") from None
-    except OSError as error:
-        raise HomeError(f"cannot write `{path}`: {error.strerror}") from None
-    return Path(path)
-
-
-def _is_svg(path: str | Path) -> bool:
-    return Path(path).suffix == ".svg"
+    return save(figure, path)
 
 
 def _mean(table: Table, target: str, strategy: str) -> float:

@@ -52,7 +52,7 @@ class MethodConfig:
         Raises:
             MethodError: an unknown key, a wrong type, or a value that makes no sense.
         """
-        hints = typing.get_type_hints(cls)
+        hints = _hints(cls)
         known = {f.name for f in fields(cls)}
         for key in values:
             if key not in known:
@@ -73,7 +73,7 @@ class MethodConfig:
     @classmethod
     def describe(cls) -> list[FieldInfo]:
         """Return the fields with type, default and help."""
-        hints = typing.get_type_hints(cls)
+        hints = _hints(cls)
         return [
             FieldInfo(
                 name=f.name,
@@ -83,6 +83,16 @@ class MethodConfig:
             )
             for f in fields(cls)
         ]
+
+
+_HINTS: dict[type, dict[str, Any]] = {}
+
+
+def _hints(kind: type) -> dict[str, Any]:
+    """Return a config's annotations, looked up once: resolving asks with every adapter."""
+    if kind not in _HINTS:
+        _HINTS[kind] = typing.get_type_hints(kind)
+    return _HINTS[kind]
 
 
 def _plain(value: Any) -> Any:

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Self
 
 from torch import Tensor, nn
 
+from adapterhub_lite import lock as locks
 from adapterhub_lite.adapter import HeadSpec
 from adapterhub_lite.composition import Composition, parse
-from adapterhub_lite.errors import AttachError, CompositionError, near
+from adapterhub_lite.errors import AttachError, CompositionError, LockError, near
+from adapterhub_lite.lock import Lock
 from adapterhub_lite.model.anatomy import Anatomy
 from adapterhub_lite.model.attention import view_attention
 from adapterhub_lite.model.base import Base
@@ -35,7 +37,7 @@ _PLANS = 256
 
 _attached: weakref.WeakKeyDictionary[nn.Module, list[Attachment]] = weakref.WeakKeyDictionary()
 
-Compositions = Composition | str | Mapping[str, Composition | str | None] | None
+Compositions = Composition | str | Lock | Mapping[str, Composition | str | None] | None
 
 
 def attach(
@@ -52,7 +54,7 @@ def attach(
     Args:
         base: from `load_base`.
         composition: a composition or its text; or a mapping from names to them, for `use` and
-            `rows`; `None` is the base without adapter.
+            `rows`; `None` is the base without adapter; a lock is compared with home and base first.
         home: where refs are looked up; the nearest home when left out.
         adapters: adapters already in memory, by ref; looked at before the home.
         trainable: refs whose weights become parameters with gradients.
@@ -64,7 +66,10 @@ def attach(
     Raises:
         RefError, BaseMismatchError, MethodError, WeightsError: an adapter does not fit.
         CompositionError, AttachError: the adapters do not fit together, or not to this model.
+        LockError: the first thing in which a lock differs from what is here.
     """
+    if isinstance(composition, Lock):
+        composition = _unlocked(composition, base, home)
     plugins = home.plugins() if home else load_plugins()
     named = composition if isinstance(composition, Mapping) else {DEFAULT: composition}
     source = _Source(base, plugins, home, dict(adapters or {}), frozenset(trainable))
@@ -78,6 +83,13 @@ def attach(
     if unused:
         raise CompositionError(f"trainable `{unused[0]}` is not in the composition")
     return Attachment(base, source.anatomy, compiled, merge=merge)
+
+
+def _unlocked(lock: Lock, base: Base, home: Home | None) -> Composition:
+    if home is None:
+        raise LockError("a lock is compared with a home", hint="`attach(base, lock, home=home)`")
+    locks.check_base(lock, base.identity)
+    return locks.check(lock, home)
 
 
 class _Source:

@@ -59,7 +59,7 @@ def load_base(
         HomeError: nothing there, or nothing transformers can load.
         BaseMismatchError: the registry knows other weights under that name.
     """
-    expected, place = _locate(name, home)
+    expected, place = locate(name, home)
     model, tokenizer = _load(place, dtype)
     label = expected.name if expected else _label(name)
     identity = identify(model, label, expected.revision if expected else None)
@@ -74,7 +74,7 @@ def _label(name: str | Path | BaseIdentity) -> str:
     return Path(name).name if Path(name).is_dir() else str(name)
 
 
-def _locate(name: str | Path | BaseIdentity, home: Home | None) -> tuple[BaseIdentity | None, str]:
+def locate(name: str | Path | BaseIdentity, home: Home | None) -> tuple[BaseIdentity | None, str]:
     """Return what the registry knows of the base, and where transformers finds it."""
     if isinstance(name, Path):
         return None, str(name)
@@ -113,10 +113,8 @@ def _load(place: str, dtype: str) -> tuple[PreTrainedModel, PreTrainedTokenizerB
     try:
         with _without_progress_bar():
             config = transformers.AutoConfig.from_pretrained(place)
-            loader: Any = _loader(config)
-            model, info = loader.from_pretrained(
-                place, dtype=DTYPES[dtype], output_loading_info=True
-            )
+            auto: Any = loader(config)
+            model, info = auto.from_pretrained(place, dtype=DTYPES[dtype], output_loading_info=True)
             tokenizer = transformers.AutoTokenizer.from_pretrained(place)
     except AhlError:
         raise
@@ -149,7 +147,7 @@ def _without_progress_bar() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def _loader(config: Any) -> Any:
+def loader(config: Any) -> Any:
     """Return the Auto class that fits the weights: a head is loaded only where they hold one."""
     import transformers
 

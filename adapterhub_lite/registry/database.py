@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import threading
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -50,6 +51,7 @@ class Database:
         self.read_only = self.path is not None and not create and not _writable(self.path)
         self.engine = self._sqlite(self.path, create=create) if self.path else self._postgres()
         self._process = os.getpid()
+        self._shared = threading.local()
         self._close = weakref.finalize(self, self.engine.dispose)
 
     def close(self) -> None:
@@ -62,8 +64,28 @@ class Database:
             raise HomeError(f"registry `{self.label}` is read-only", hint=READ_ONLY_HINT)
 
     @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Within, every `read` of this thread sees one and the same state."""
+        with self.read() as connection:
+            outer, self._shared.connection = self._open(), connection
+            try:
+                yield
+            finally:
+                self._shared.connection = outer
+
+    def _open(self) -> Connection | None:
+        """Return the connection of the snapshot that this thread is in, if it is in one."""
+        connection: Connection | None = getattr(self._shared, "connection", None)
+        return connection
+
+    @contextmanager
     def read(self) -> Iterator[Connection]:
         """A transaction that sees one state and changes nothing."""
+        shared = self._open()
+        if shared is not None:
+            with failures.of_database(self.label):
+                yield shared
+            return
         with failures.of_database(self.label), self._engine().connect() as connection:
             if self.path is None:
                 connection.execution_options(isolation_level="REPEATABLE READ")

@@ -6,12 +6,13 @@ Values go in, values come out.  Opening migrates; every change is one transactio
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import BindParameter, bindparam, func, or_, select
 
 from adapterhub_lite import languages
 from adapterhub_lite.adapter import Adapter, BaseIdentity, Kind, Manifest, Role, Score
@@ -54,6 +55,10 @@ class Registry:
     def check_writable(self) -> None:
         """Raise `HomeError` where the database is known to be read-only, before work is done."""
         self.database.check_writable()
+
+    def snapshot(self) -> AbstractContextManager[None]:
+        """Within, every question of this thread is answered from one state, and faster."""
+        return self.database.snapshot()
 
     def add(
         self,
@@ -241,12 +246,20 @@ _BASE_ORDER = (
 )
 
 
+_WANTED: BindParameter[str] = bindparam("wanted")
+_ONE_BASE = (
+    select(BaseRow.__table__)
+    .where(
+        or_(BaseRow.name == _WANTED, (BaseRow.fingerprint == _WANTED) & (BaseRow.fingerprint != ""))
+    )
+    .order_by(*_BASE_ORDER)
+)
+
+
 def _one_base(database: Database, wanted: str) -> BaseEntry:
-    marked = (BaseRow.fingerprint == wanted) & (BaseRow.fingerprint != "")
-    fits = or_(BaseRow.name == wanted, marked)
-    query = select(BaseRow.__table__).where(fits).order_by(*_BASE_ORDER)
     with database.read() as connection:
-        found = [rows.base_entry(row) for row in connection.execute(query)]
+        rows_found = connection.execute(_ONE_BASE, {"wanted": wanted})
+        found = [rows.base_entry(row) for row in rows_found]
         names = [] if found else list(connection.scalars(select(BaseRow.name)))
     if not found:
         raise RefError(f"no base model `{wanted}` in the registry", hint=near(wanted, names))

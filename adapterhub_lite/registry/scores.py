@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, Select, bindparam, func, select
 
 from adapterhub_lite import digests
 from adapterhub_lite.adapter import Score
@@ -29,18 +30,30 @@ def find(
     connection: Connection, asked: Mapping[str, str | None], composition: Composition | str | None
 ) -> list[Score]:
     """Return the scores that fit every filter, in the order of their identity."""
-    fits = [getattr(ScoreRow, k) == v for k, v in asked.items() if v is not None]
+    given = {key: value for key, value in asked.items() if value is not None}
     if composition is not None:
-        key = digests.of_bytes(str(composition).encode())
-        fits.append(ScoreRow.composition_digest == key)
-    query = select(ScoreRow.__table__).where(*fits).order_by(*_ORDER)
-    return [_score(row) for row in connection.execute(query)]
+        given["composition_digest"] = digests.of_bytes(str(composition).encode())
+    return [_score(row) for row in connection.execute(_question(frozenset(given)), given)]
+
+
+@lru_cache(maxsize=64)
+def _question(columns: frozenset[str]) -> Select[Any]:
+    """Return the query for one set of filters, built once (as in `search.py`)."""
+    fits = [getattr(ScoreRow, column) == bindparam(column) for column in sorted(columns)]
+    return select(ScoreRow.__table__).where(*fits).order_by(*_ORDER)
 
 
 def count(connection: Connection, task: str, limit: int) -> int:
     """Return how many scores there are for a task, counting no further than `limit`."""
-    some = select(ScoreRow.task).where(ScoreRow.task == task).limit(limit).subquery()
-    return int(connection.scalar(select(func.count()).select_from(some)) or 0)
+    return int(connection.scalar(_COUNT, {"task": task, "limit": limit}) or 0)
+
+
+_COUNT = select(func.count()).select_from(
+    select(ScoreRow.task)
+    .where(ScoreRow.task == bindparam("task"))
+    .limit(bindparam("limit"))
+    .subquery()
+)
 
 
 def _score(row: Any) -> Score:

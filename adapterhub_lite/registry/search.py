@@ -68,34 +68,50 @@ def find(connection: Connection, filters: Mapping[str, Any], limit: int | None) 
         asked |= {"name": base.name} | (
             {"fingerprint": base.fingerprint} if base.fingerprint else {}
         )
-    query = _question(frozenset(asked)).limit(limit) if limit else _question(frozenset(asked))
+    tags = asked.pop("tags", None)
+    if tags is not None:
+        asked |= {f"tag{number}": tag for number, tag in enumerate(tags)}
+    if limit:
+        asked["limit"] = limit
+    query = _question(frozenset(asked), None if tags is None else len(tags))
     return [rows.adapter(row) for row in connection.execute(query, asked)]
 
 
 @lru_cache(maxsize=1024)
-def _question(shape: frozenset[str]) -> Select[Any]:
+def _question(shape: frozenset[str], tags: int | None) -> Select[Any]:
+    """Return the query for one set of filters and one number of tags."""
     query = _ADAPTERS.order_by(AdapterRow.name, AdapterRow.digest)
     narrow = {"kind", "task"} & shape
-    if shape & {"tags", "role"}:
-        query = query.where(AdapterRow.id.in_(_with_language(shape, narrow)))
+    if "limit" in shape:
+        query = query.limit(bindparam("limit"))
+    if tags is not None or "role" in shape:
+        query = query.where(AdapterRow.id.in_(_with_language(shape, tags, narrow)))
     else:
         query = query.where(*_narrowed(AdapterRow, shape, narrow))
     rest = sorted(shape & {"method", "dataset", "config_digest", "remote"})
     return query.where(*(getattr(AdapterRow, key) == bindparam(key) for key in rest))
 
 
-def _with_language(shape: frozenset[str], narrow: set[str]) -> Any:
+def _with_language(shape: frozenset[str], tags: int | None, narrow: set[str]) -> Any:
     query = select(LanguageRow.adapter_id).where(*_narrowed(LanguageRow, shape, narrow))
     if "role" in shape:
         query = query.where(LanguageRow.role == bindparam("role"))
-    if "tags" not in shape:
+    if tags is None:
         return query
-    tags: BindParameter[Any] = bindparam("tags", expanding=True)
+    wanted: list[BindParameter[str]] = [bindparam(f"tag{number}") for number in range(tags)]
     member: ColumnElement[bool] = literal_column(
         "macro <> tag"
     )  # spelt like the index that only has such rows
+    # Members of a macrolanguage are few, adapters for a task many: `|| ''` keeps SQLite from
+    # walking through the task's index for the former.
+    members = select(LanguageRow.adapter_id).where(
+        *_narrowed(LanguageRow, shape, narrow - {"task"}),
+        *([LanguageRow.task + "" == bindparam("task")] if "task" in narrow else []),
+        *([LanguageRow.role == bindparam("role")] if "role" in shape else []),
+    )
     return union(
-        query.where(LanguageRow.tag.in_(tags)), query.where(member, LanguageRow.macro.in_(tags))
+        query.where(LanguageRow.tag.in_(wanted)),
+        members.where(member, LanguageRow.macro.in_(wanted)),
     )
 
 

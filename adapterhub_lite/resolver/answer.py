@@ -77,8 +77,13 @@ def answer(
     strategies: Sequence[Strategy] | None = None,
 ) -> Resolution:
     """Return the answer to a request from a registry; `strategies` are the plugins' if left out."""
-    if strategies is None:
-        strategies = plugins.strategies
+    with registry.snapshot():
+        return _answer(request, registry, plugins, strategies or plugins.strategies)
+
+
+def _answer(
+    request: Request, registry: Registry, plugins: Plugins, strategies: Sequence[Strategy]
+) -> Resolution:
     base = bases.settle(request, registry, plugins)
     if base is None:
         raise _no_base(request, registry, plugins, strategies)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from adapterhub_lite.hookspecs import hookimpl
-from adapterhub_lite.tasks.base import TaskType
+
+if TYPE_CHECKING:
+    from adapterhub_lite.tasks.base import TaskType
 
 
 @hookimpl

@@ -1,0 +1,79 @@
+"""Export: an adapter of the registry becomes a folder that another library's own loader takes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from adapterhub_lite.errors import ExchangeError
+from adapterhub_lite.exchange import bases, formats
+from adapterhub_lite.exchange.converter import Converter, Writing
+from adapterhub_lite.model.loaded import HEAD, read_weights
+
+if TYPE_CHECKING:
+    from adapterhub_lite.adapter import Adapter
+    from adapterhub_lite.home import Home
+
+PREFERRED = ("peft", "adapterhub")
+"""Where a method has a form in several formats, a push takes the first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """What was written: the folder, its files by name, and what the library will not know."""
+
+    folder: Path
+    format: str
+    files: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def layout_for(adapter: Adapter, home: Home) -> str | None:
+    """Return the format that an adapter's method can be written in, or `None`."""
+    forms = {c.format for c in _converters(home, adapter.manifest.method)}
+    return next((name for name in PREFERRED if name in forms), None)
+
+
+def export(ref: str, folder: Path, *, home: Home, to: str) -> Exported:
+    """Write an adapter to a folder in another library's format.
+
+    Raises:
+        ExchangeError: the method or its config has no exact form there; or the folder holds files.
+    """
+    format = formats.format_named(to)
+    adapter = home.registry.get(ref)
+    manifest = adapter.manifest
+    converter = _converter(home, adapter, to)
+    method = home.plugins().method(manifest.method, manifest.provider)
+    weights = read_weights(home.folder_of(adapter), manifest)
+    own = {key: tensor for key, tensor in weights.items() if not key.startswith(HEAD)}
+    head = {key[len(HEAD) :]: t for key, t in weights.items() if key.startswith(HEAD)}
+    shape = bases.describe(manifest.base.name, home)
+    config = method.Config.from_mapping(manifest.config)
+    written = converter.write(Writing(config, own, manifest.leave_out, shape))
+    if folder.exists() and any(folder.iterdir()):
+        raise ExchangeError(f"`{folder}` is not empty", hint="name a new folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    notes = format.write(folder, manifest=manifest, written=written, head_weights=head, base=shape)
+    return Exported(folder, to, tuple(sorted(p.name for p in folder.iterdir())), notes)
+
+
+def _converters(home: Home, method: str) -> list[Converter]:
+    return [
+        converter
+        for converter in home.plugins().converters
+        if converter.method == method and type(converter).write is not Converter.write
+    ]
+
+
+def _converter(home: Home, adapter: Adapter, to: str) -> Converter:
+    method = adapter.manifest.method
+    found = [c for c in _converters(home, method) if c.format == to]
+    if not found:
+        others = sorted({c.format for c in _converters(home, method)})
+        raise ExchangeError(
+            f"`{adapter.ref}` is of method `{method}`, which {to} folders cannot hold",
+            hint=f"`--to {others[0]}`" if others else "push it: this package's own form holds all",
+        )
+    return found[0]

@@ -1,0 +1,169 @@
+"""Index adapters in bulk and resolve among them, at 1,000, 100,000 and 1,000,000 adapters.
+
+    python benchmarks/resolving.py [--sizes 1000 100000] [--database URL]
+
+The registry holds records only.  Per thousand adapters there is one base with 450 language
+adapters, 50 bilingual ones and 500 task adapters (50 tasks, labels in 10 languages), so a request
+has the same candidates at every size, and what is measured is finding them.  Every request is
+another pair.  The floor is one indexed query by primary key over the same connection, five times:
+a request asks for task adapters, target, source, pairs and scores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from itertools import product
+from pathlib import Path
+from string import ascii_lowercase
+
+from sqlalchemy import select
+
+from adapterhub_lite import plugins
+from adapterhub_lite.adapter import (
+    BaseIdentity,
+    HeadSpec,
+    Kind,
+    LanguageUse,
+    Manifest,
+    Provider,
+    Role,
+    Underneath,
+    WeightsFile,
+)
+from adapterhub_lite.digests import of_json
+from adapterhub_lite.manifest import digest as digest_of
+from adapterhub_lite.methods.bottleneck import BottleneckConfig
+from adapterhub_lite.registry import Addition, Registry
+from adapterhub_lite.registry.tables import AdapterRow
+from adapterhub_lite.resolver import Request
+from adapterhub_lite.resolver.answer import answer
+
+LANGUAGES = tuple(f"q{a}{b}" for a, b in product(ascii_lowercase[:20], ascii_lowercase))[:450]
+"""Codes for private use (ISO 639-3: qaa to qtz), which are nobody's language."""
+TASKS = tuple(f"task-{n}" for n in range(50))
+LANGUAGE = BottleneckConfig(reduction=2.0, invertible=True).to_mapping()
+TASK = BottleneckConfig().to_mapping()
+PROVIDER = Provider("adapterhub_lite.methods", "1")
+REQUESTS = 200
+
+
+def base_number(number: int) -> BaseIdentity:
+    """Return one of the made-up bases."""
+    return BaseIdentity(f"base-{number}", "xlm-roberta", 768, 12, 250_002, of_json(number))
+
+
+def additions(count: int) -> Iterator[Addition]:
+    """Yield `count` adapters, a thousand a base."""
+    for number in range(count // 1000):
+        base = base_number(number)
+        alone = [
+            _manifest(base, Kind.LANGUAGE, (LanguageUse(tag, Role.LANGUAGE),)) for tag in LANGUAGES
+        ]
+        for tag, manifest in zip(LANGUAGES, alone, strict=True):
+            yield Addition(manifest, f"{tag}-{number}", ())
+        for first, second in zip(LANGUAGES[:50], LANGUAGES[50:100], strict=True):
+            uses = (LanguageUse(first, Role.SOURCE), LanguageUse(second, Role.TARGET))
+            yield Addition(_manifest(base, Kind.BILINGUAL, uses), f"{first}-{second}-{number}", ())
+        for task in TASKS:
+            for tag, below in zip(LANGUAGES[:10], alone, strict=False):
+                use = (LanguageUse(tag, Role.SOURCE),)
+                made = _manifest(base, Kind.TASK, use, task, below)
+                yield Addition(made, f"{task}-{tag}-{number}", ())
+
+
+def _manifest(
+    base: BaseIdentity,
+    kind: Kind,
+    uses: tuple[LanguageUse, ...],
+    task: str | None = None,
+    below: Manifest | None = None,
+) -> Manifest:
+    what = [base.name, kind, task, [use.tag for use in uses]]
+    return Manifest(
+        kind=kind,
+        languages=uses,
+        base=base,
+        method="bottleneck",
+        config=TASK if task else LANGUAGE,
+        provider=PROVIDER,
+        weights=WeightsFile(of_json(what), 29_600_000),
+        task=task,
+        head=HeadSpec("token-classification", ("A", "B")) if task else None,
+        trained_over=(_under(below),) if below else (),
+    )
+
+
+def _under(manifest: Manifest) -> Underneath:
+    return Underneath(
+        digest=digest_of(manifest),
+        kind=manifest.kind,
+        languages=manifest.languages,
+        method=manifest.method,
+        config_digest=manifest.config_digest,
+    )
+
+
+def requests(count: int) -> Iterator[Request]:
+    """Yield requests for other pairs each time, on the first base."""
+    for number in range(count):
+        source, target = LANGUAGES[number % 10], LANGUAGES[10 + number % 400]
+        yield Request(source, target, TASKS[number % 50], base="base-0")
+
+
+def milliseconds(work: Callable[[], object]) -> float:
+    """Return how long one call takes on this process's CPU clock and the wall, the larger one."""
+    start = time.perf_counter()
+    work()
+    return 1000 * (time.perf_counter() - start)
+
+
+def measure(url: str | Path, size: int) -> dict[str, float]:
+    """Fill a registry and resolve in it."""
+    loaded = plugins.load(entry_points=False)
+    with Registry(url, create=True) as registry:
+        cpu, wall = time.process_time(), time.perf_counter()
+        registry.add_many(additions(size))
+        cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
+        asked = list(requests(REQUESTS))
+        for request in asked[:20]:
+            answer(request, registry, loaded)
+        times = [milliseconds(lambda r=r: answer(r, registry, loaded)) for r in asked]  # type: ignore[misc]
+        floor = [milliseconds(lambda: _floor(registry)) for _ in range(REQUESTS)]
+    return {
+        "adapters": size,
+        "added a second (wall)": size / wall,
+        "added a second (CPU)": size / cpu,
+        "resolve, median ms": statistics.median(times),
+        "resolve, 90th percentile ms": statistics.quantiles(times, n=10)[-1],
+        "floor ms": statistics.median(floor),
+    }
+
+
+def _floor(registry: Registry) -> None:
+    with registry.database.read() as connection:
+        for key in range(1, 6):
+            connection.execute(select(AdapterRow.manifest).where(AdapterRow.id == key)).one()
+
+
+def main() -> None:
+    """Measure every size, and print a table and JSON."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[1000, 100_000])
+    parser.add_argument("--database", help="URL of an empty database, instead of SQLite files")
+    given = parser.parse_args()
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        for size in given.sizes:
+            rows.append(measure(given.database or Path(folder) / f"{size}.db", size))
+            print("  ".join(f"{k} {v:,.2f}" for k, v in rows[-1].items()), file=sys.stderr)
+    print(json.dumps(rows, indent=2))
+
+
+if __name__ == "__main__":
+    main()
