@@ -59,8 +59,14 @@ def read(text: str) -> str:
 @click.argument("language", type=LANGUAGE)
 @click.option("--base", metavar="NAME", help="Only adapters on this base.")
 @click.option("--to", "others", multiple=True, type=LANGUAGE, help="Compare with this language.")
-@click.option("--task", metavar="NAME", help="Rank the languages with labels for this task.")
-@click.option("--limit", type=click.IntRange(min=1), default=NEAREST, show_default=True)
+@click.option("--task", metavar="NAME", help="Rank the languages with labels for it.")
+@click.option(
+    "--limit",
+    type=click.IntRange(min=1),
+    default=NEAREST,
+    show_default=True,
+    help="Languages to list.",
+)
 def lang(
     language: str, base: str | None, others: tuple[str, ...], task: str | None, limit: int
 ) -> None:
