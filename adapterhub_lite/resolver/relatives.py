@@ -26,7 +26,7 @@ CONSIDERED = 32
 AT_ONCE = 8
 """Languages whose adapters are read by one query."""
 
-FEW = 500
+FEW = 120
 """Language adapters on a base whose languages are listed outright."""
 
 AROUND = 48
