@@ -72,6 +72,7 @@ class AdapterFusion(Method):
         site: Site,
         config: FusionConfig,
         weights: Weights,
+        flow: Flow,
         state: Tensor,
         outputs: Sequence[Tensor],
     ) -> Tensor:

@@ -40,6 +40,12 @@ class CompacterConfig(MethodConfig):
     n: int = option(4, "number of Kronecker products; divides hidden and bottleneck size")
     rank: int = option(1, "r, the rank of s_i t_i")
     activation: str = option("gelu_new", "non-linearity, as for `bottleneck`")
+    stacking: Literal["shared", "chained"] = option(
+        "shared", "how it reads an adapter below, as for `bottleneck`", omit_default=True
+    )
+    shared_rule: bool = option(
+        True, "one A for all, or one for every projection", omit_default=True
+    )
 
     def check(self) -> None:
         """Refuse sizes below one, and what `bottleneck` refuses."""
@@ -50,7 +56,10 @@ class CompacterConfig(MethodConfig):
     def dense(self) -> BottleneckConfig:
         """Return the config of the bottleneck with the same matrices written out."""
         return BottleneckConfig(
-            placement=self.placement, reduction=self.reduction, activation=self.activation
+            placement=self.placement,
+            reduction=self.reduction,
+            activation=self.activation,
+            stacking=self.stacking,
         )
 
 
@@ -67,9 +76,7 @@ class Compacter(Method):
 
     def init_shared(self, shape: ModelShape, config: CompacterConfig) -> dict[str, Tensor]:
         """Return the A_i (n, n, n), scaled so that W is as large as its s_i t_i."""
-        import torch
-
-        return {"A": torch.randn(config.n, config.n, config.n) / math.sqrt(config.n)}
+        return {"A": _rule(config)} if config.shared_rule else {}
 
     def init(self, site: Site, config: CompacterConfig) -> dict[str, Tensor]:
         """Return s (n, out / n, r), t (n, r, in / n) and the bias of both projections."""
@@ -83,7 +90,9 @@ class Compacter(Method):
                     f"`compacter` with n = {n} cannot divide the {what} {size}",
                     hint="set `n` or `reduction` to fit",
                 )
+        own = {} if config.shared_rule else {"down_A": _rule(config), "up_A": _rule(config)}
         return {
+            **own,
             "down_s": torch.randn(n, inner // n, r) / math.sqrt(r),
             "down_t": torch.randn(n, r, site.width // n) * 0.02,
             "down_bias": torch.zeros(inner),
@@ -100,10 +109,11 @@ class Compacter(Method):
         self, site: Site, config: CompacterConfig, weights: Weights, flow: Flow, state: Tensor
     ) -> Tensor:
         """Write the matrices out and do as the bottleneck does."""
+        down_A, up_A = (weights["A" if config.shared_rule else f"{n}_A"] for n in ("down", "up"))
         matrices = {
-            "down": kronecker(weights["A"], weights["down_s"], weights["down_t"]),
+            "down": kronecker(down_A, weights["down_s"], weights["down_t"]),
             "down_bias": weights["down_bias"],
-            "up": kronecker(weights["A"], weights["up_s"], weights["up_t"]),
+            "up": kronecker(up_A, weights["up_s"], weights["up_t"]),
             "up_bias": weights["up_bias"],
         }
         return BOTTLENECK.step(site, config.dense(), matrices, flow, state)
@@ -123,6 +133,12 @@ class Compacter(Method):
             "`compacter` adapters have no average: the mean of their matrices is not of this form",
             hint="average `bottleneck` adapters",
         )
+
+
+def _rule(config: CompacterConfig) -> Tensor:
+    import torch
+
+    return torch.randn(config.n, config.n, config.n) / math.sqrt(config.n)
 
 
 def kronecker(A: Tensor, s: Tensor, t: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ This module must stay free of torch at import: the resolver asks methods what ma
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
@@ -79,13 +79,15 @@ class Flow:
     `x` is the part's input and `y` what the method replaces: the output of a linear part, of the
     embeddings, or of a block's sub-layer before the residual is added.  At a block, `x` is the
     residual stream and `normed` is the block's own result, layer norm of `y + x` (in pre-norm
-    families just `y + x`).  Shapes are (rows, tokens, width).
+    families just `y + x`); `norm` gives it for another output of the sub-layer, same rows.  Shapes
+    are (rows, tokens, width).
     """
 
     x: Tensor
     y: Tensor
     normed: Tensor | None = None
     training: bool = False
+    norm: Callable[[Tensor], Tensor] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +162,13 @@ class Method(ABC):
         """Apply one adapter: return the state that the next one reads.  Never write in place."""
 
     def fuse(
-        self, site: Site, config: Any, weights: Weights, state: Tensor, outputs: Sequence[Tensor]
+        self,
+        site: Site,
+        config: Any,
+        weights: Weights,
+        flow: Flow,
+        state: Tensor,
+        outputs: Sequence[Tensor],
     ) -> Tensor:
         """Return one state from those that the members left; each of them read `state`.
 

@@ -20,7 +20,8 @@ from adapterhub_lite.model.compile import Compiled
 from adapterhub_lite.model.rows import Plan, arrange, by_rows
 
 Planner = Callable[[], Plan | None]
-Norm = Callable[[Tensor], Tensor]
+Norm = Callable[[Tensor, Tensor], Tensor]
+"""A block's result from its sub-layer's output and the residual stream."""
 
 
 def hook_site(anatomy: Anatomy, site: Site, planner: Planner) -> list[RemovableHandle]:
@@ -51,20 +52,20 @@ def run_site(
 ) -> Tensor | None:
     """Return what replaces `y` at a site, or `None` where nothing is to be done.
 
-    `norm` gives a block's result from its sub-layer's output (same rows), for runs that read it.
+    `norm` gives a block's result from its sub-layer's output, for runs that read it.
     """
     if plan is None:
         return None
     if plan.whole is not None:
-        return _apply(plan.whole, key, x, y, norm(y) if norm else None, norm, training)
+        return _apply(plan.whole, key, x, y, norm(y, x) if norm else None, norm, training)
     if all(key not in group.compiled.runs for group in plan.groups):
         return None
     x_rows, y_rows = arrange(plan, x), arrange(plan, y)
-    normed = arrange(plan, norm(y)) if norm else None
+    normed = arrange(plan, norm(y, x)) if norm else None
 
     def compute(compiled: Compiled, rows: slice) -> Tensor:
         part = normed[rows] if normed is not None else None
-        result = _apply(compiled, key, x_rows[rows], y_rows[rows], part, None, training)
+        result = _apply(compiled, key, x_rows[rows], y_rows[rows], part, norm, training)
         assert result is not None
         return result
 
@@ -83,9 +84,10 @@ def _apply(
     runs = compiled.runs.get(key)
     if not runs:
         return None
-    y = runs[0](Flow(x, y, normed, training))
+    rows_norm = (lambda new: norm(new, x)) if norm else None
+    y = runs[0](Flow(x, y, normed, training, rows_norm))
     for run in runs[1:]:
-        y = run(Flow(x, y, norm(y) if norm else None, training))
+        y = run(Flow(x, y, rows_norm(y) if rows_norm else None, training, rows_norm))
     return y
 
 
@@ -116,7 +118,7 @@ def _hook_block(anatomy: Anatomy, site: Site, planner: Planner) -> list[Removabl
             if plan is None:
                 return None
             x = noted.pop("x")
-            return run_site(plan, site.key, x, output, lambda y: y + x, module.training)
+            return run_site(plan, site.key, x, output, torch.add, module.training)
 
         return [*handles, sublayer.register_forward_hook(replace)]
 
@@ -132,7 +134,7 @@ def _hook_block(anatomy: Anatomy, site: Site, planner: Planner) -> list[Removabl
         if plan is None:
             return None
         x, y = noted.pop("x"), noted.pop("y")
-        new = run_site(plan, site.key, x, y, _first(output, module, x), module.training)
+        new = run_site(plan, site.key, x, y, _first(output, module), module.training)
         return None if new is None else module.forward(new + x)
 
     return [
@@ -142,11 +144,11 @@ def _hook_block(anatomy: Anatomy, site: Site, planner: Planner) -> list[Removabl
     ]
 
 
-def _first(known: Tensor, module: nn.Module, x: Tensor) -> Norm:
+def _first(known: Tensor, module: nn.Module) -> Norm:
     """Return the block's norm as a function; its first value is already computed."""
     fresh = [known]
 
-    def norm(y: Tensor) -> Tensor:
+    def norm(y: Tensor, x: Tensor) -> Tensor:
         if fresh:
             return fresh.pop()
         result: Tensor = module.forward(y + x)
