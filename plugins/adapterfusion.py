@@ -72,9 +72,10 @@ class AdapterFusion(Method):
         site: Site,
         config: FusionConfig,
         weights: Weights,
-        flow: Flow,
         state: Tensor,
         outputs: Sequence[Tensor],
+        *,
+        flow: Flow,
     ) -> Tensor:
         """Return o for h and all z_n."""
         import torch

@@ -41,6 +41,7 @@ def language_uses(
 @click.option("--seen", multiple=True, help="Ref of an adapter that training cycled through.")
 @click.option("--labels", help="Labels of the head, in order, with commas between.")
 @click.option("--task-type", help="Task type of the head, where the files do not say.")
+@click.option("--without-head", is_flag=True, help="Leave the folder's head behind.")
 @click.option("--base", help="Base model, where the files name none or a path.")
 @click.option("--licence", help="Licence of the weights.")
 @click.option("--allow-pickle", is_flag=True, help="Read old `.bin` weights (restricted loader).")
@@ -58,6 +59,7 @@ def import_(
     seen: tuple[str, ...],
     labels: str | None,
     task_type: str | None,
+    without_head: bool,
     base: str | None,
     licence: str | None,
     allow_pickle: bool,
@@ -89,6 +91,7 @@ def import_(
         details=details,
         base=base,
         allow_pickle=allow_pickle,
+        with_head=not without_head,
         aliases=aliases,
     )
     click.echo(to_json({**summary(adapter), "notes": notes}) if run.json else adapter.ref)

@@ -166,9 +166,10 @@ class Method(ABC):
         site: Site,
         config: Any,
         weights: Weights,
-        flow: Flow,
         state: Tensor,
         outputs: Sequence[Tensor],
+        *,
+        flow: Flow,
     ) -> Tensor:
         """Return one state from those that the members left; each of them read `state`.
 

@@ -75,7 +75,7 @@ class BottleneckConfig(MethodConfig):
     )
     residual: Literal["output", "sum", "normed"] = option(
         "output",
-        "r: the sub-layer's output; that plus the residual stream; or that sum after the layer norm",
+        "r: the sub-layer's output; it plus the residual stream; or that sum after the layer norm",
         omit_default=True,
     )
     norm_before: bool = option(False, "a layer norm of its own on h", omit_default=True)

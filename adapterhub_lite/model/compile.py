@@ -42,7 +42,7 @@ class Step:
         if not self.members:
             return method.step(site, config, self.weights, flow, state)
         outputs = [member(site, flow, state) for member in self.members]
-        return method.fuse(site, config, self.weights, flow, state, outputs)
+        return method.fuse(site, config, self.weights, state, outputs, flow=flow)
 
     def memory(self, site: Site) -> Memory | None:
         """Return the vectors this adapter prepends to attention."""
