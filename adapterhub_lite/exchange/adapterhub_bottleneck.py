@@ -116,7 +116,6 @@ def options_of(config: BottleneckConfig) -> dict[str, Any]:
         ExchangeError: a residual that the library has no word for.
     """
     parts = Bottleneck().parts(config)
-    names = {ours: theirs for theirs, ours in reversed(architectures.ACTIVATIONS.items())}
     if config.learned_scale != "no" and config.scale != 1.0:
         raise ExchangeError("`scale` and `learned_scale` together have no form in `adapters`")
     options = {
@@ -125,7 +124,7 @@ def options_of(config: BottleneckConfig) -> dict[str, Any]:
         "output_adapter": "ffn_block" in parts,
         "reduction_factor": {str(i): value for i, value in enumerate(config.reductions)}
         or config.reduction,
-        "non_linearity": names[config.activation],
+        "non_linearity": architectures.spelling(config.activation),
         "original_ln_before": config.placement == "pfeiffer",
         "is_parallel": config.placement == "parallel",
         "scaling": {"no": config.scale, "scalar": "learned", "channel": "channel"}[

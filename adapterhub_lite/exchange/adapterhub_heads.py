@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from adapterhub_lite.adapter import HeadSpec
 from adapterhub_lite.errors import ExchangeError
-from adapterhub_lite.exchange.architectures import ACTIVATIONS, LIBRARY
+from adapterhub_lite.exchange.architectures import ACTIVATIONS, LIBRARY, spelling
 from adapterhub_lite.exchange.converter import Tensors
 from adapterhub_lite.tasks.heads import HeadShape
 
@@ -90,8 +90,7 @@ def _flex(
     kind = str(config.get("head_type"))
     if config.get("use_pooler"):
         raise ExchangeError(
-            f"{where}: the head reads the base's pooler (`use_pooler`), which is no part of what an "
-            "adapter is attached to",
+            f"{where}: the head reads the base's pooler (`use_pooler`), which adapters here do not",
             hint=WITHOUT,
         )
     last = _reads_last(str(outer.get("model_class")), kind)
@@ -103,7 +102,7 @@ def _flex(
     shape = _shape(kind, layers, function, where)
     step = 3 if function else 2
     places = [f"heads.{outer.get('name')}.{step * layer + 1}" for layer in range(layers)]
-    spec = _spec(kind, shape, config.get("label2id"), config.get("num_labels"), labels, where)
+    spec = _spec(kind, shape, config, labels, where)
     return spec, _weights(tensors, places, where, bias=config.get("bias", True))
 
 
@@ -116,8 +115,7 @@ def _static(
         raise _no_form(name, where)
     kind, layers, function, places = _STATIC[kinds[0]]
     shape = _shape(kind, layers, function, where)
-    numbers, count = config.get("label2id"), config.get("num_labels")
-    spec = _spec(kind, shape, numbers, count, labels, where)
+    spec = _spec(kind, shape, config, labels, where)
     return spec, _weights(tensors, places, where, bias=True)
 
 
@@ -148,9 +146,10 @@ def _weights(
 
 
 def _spec(
-    kind: str, shape: HeadShape, numbers: Any, count: Any, labels: tuple[str, ...], where: str
+    kind: str, shape: HeadShape, config: Mapping[str, Any], labels: tuple[str, ...], where: str
 ) -> HeadSpec:
     """Return the head's type, labels by number and config."""
+    numbers, count = config.get("label2id"), config.get("num_labels")
     if kind == "question_answering":
         return HeadSpec(_TYPES[kind], (), shape.to_config())
     if numbers is not None and not _is_numbering(numbers):
@@ -212,8 +211,7 @@ def write_head(
         )
     if _reads_last(model_class(base), kind):
         raise ExchangeError(f"`{LIBRARY}` classifies by the last token in this family")
-    functions = {ours: theirs for theirs, ours in reversed(ACTIVATIONS.items())}
-    function = functions[shape.activation] if shape.activation else None
+    function = spelling(shape.activation) if shape.activation else None
     labels = head.labels or ("start", "end")
     config: dict[str, Any] = {
         "activation_function": function,

@@ -8,7 +8,7 @@ Converters see `path.CONTAINER.rest`, which starts at the trunk.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from adapterhub_lite.errors import ExchangeError, near
 
@@ -62,7 +62,7 @@ ATTENTION = {"q": "query", "k": "key", "v": "value"}
 
 def block_path(base: BaseShape, block: str, layer: int) -> str:
     """Return where a layer keeps bottlenecks of a block: `encoder.layer.0.output.adapters`."""
-    inside = _of(base, _BLOCKS, "bottleneck adapters")[block]
+    inside: str = _of(base, _BLOCKS, "bottleneck adapters")[block]
     return f"{base.anatomy.family.layers}.{layer}.{inside}.adapters"
 
 
@@ -81,7 +81,7 @@ def prefix_place(base: BaseShape) -> str:
     return place
 
 
-def _of(base: BaseShape, table: Mapping[str, object], what: str) -> object:
+def _of(base: BaseShape, table: Mapping[str, Any], what: str) -> Any:
     model_type = base.identity.architecture
     if model_type not in table:
         raise ExchangeError(

@@ -183,10 +183,9 @@ def _explicit(converted: Converted) -> Converted:
 def _rotated(converted: Converted, base: BaseShape, *, turn: int) -> Converted:
     """Return a prefix with its keys rotated by its length, as rotary positions rotate."""
     assert isinstance(converted.config, PrefixConfig)
+    by = turn * converted.config.length
     weights = {
-        key: rotate(tensor, base, turn * converted.config.length)
-        if key.endswith(".keys")
-        else tensor
+        key: rotate(tensor, base, by) if key.endswith(".keys") else tensor
         for key, tensor in converted.weights.items()
     }
     return replace(converted, weights=weights)
@@ -204,4 +203,5 @@ def rotate(vectors: Tensor, base: BaseShape, by: int) -> Tensor:
     heads = vectors.view(vectors.shape[0], -1, cos.shape[-1])
     first, second = heads.chunk(2, dim=-1)
     turned = heads * cos + torch.cat((-second, first), dim=-1) * sin * sign
-    return turned.reshape(vectors.shape)
+    result: Tensor = turned.reshape(vectors.shape)
+    return result

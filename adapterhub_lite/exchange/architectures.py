@@ -54,6 +54,17 @@ BOTTLENECK: Mapping[str, Any] = MappingProxyType(
 )
 """The library's options of a bottleneck that need not be given, with its defaults."""
 
+_FLAGS = (
+    "mh_adapter",
+    "output_adapter",
+    "original_ln_before",
+    "original_ln_after",
+    "ln_before",
+    "ln_after",
+    "is_parallel",
+    "use_gating",
+    "adapter_residual_before_ln",
+)
 NEEDED = ("mh_adapter", "output_adapter", "reduction_factor", "non_linearity")
 
 _PFEIFFER = {
@@ -249,11 +260,14 @@ def activation(name: Any) -> str:
     return found
 
 
+def spelling(activation: str) -> str:
+    """Return the library's name of one of our non-linearities."""
+    return next(theirs for theirs, ours in ACTIVATIONS.items() if ours == activation)
+
+
 def _check_types(options: Mapping[str, Any]) -> None:
     """Refuse values of types that the options do not have; JSON comes from anywhere."""
-    flags = ("mh_adapter", "output_adapter", "original_ln_before", "original_ln_after", "ln_before")
-    flags += ("ln_after", "is_parallel", "use_gating", "adapter_residual_before_ln")
-    for key in flags:
+    for key in _FLAGS:
         if not isinstance(options[key], bool):
             raise ExchangeError(f"config `{key}` must be true or false, found `{options[key]}`")
     if options["scaling"] not in ("learned", "channel") and not _number(options["scaling"]):

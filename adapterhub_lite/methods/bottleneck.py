@@ -258,7 +258,7 @@ def _extras(config: BottleneckConfig, width: int) -> dict[str, Tensor]:
     import torch
 
     norms = {"norm_before": config.norm_before, "norm_after": config.norm_after != "no"}
-    weights = {}
+    weights: dict[str, Tensor] = {}
     for name in (name for name, there in norms.items() if there):
         weights |= {name: torch.ones(width), f"{name}_bias": torch.zeros(width)}
     if config.learned_scale != "no":
