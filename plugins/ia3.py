@@ -9,11 +9,12 @@ l_k and l_v rescale a part's output; l_ff rescales the input of W_2, the part `f
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from adapterhub_lite.errors import MethodError
+from adapterhub_lite.errors import ExchangeError, MethodError
+from adapterhub_lite.exchange.converter import Converted, Converter, Reading, Writing, Written
 from adapterhub_lite.families import LINEAR_PARTS
 from adapterhub_lite.hookspecs import hookimpl
 from adapterhub_lite.methods.base import Flow, Method, Site, Weights
@@ -99,6 +100,57 @@ class IA3(Method):
         if touched:
             return f"it rescales the input of `{min(touched)}`, which `{below.name}` already read"
         return None
+
+
+class AdapterHubIA3(Converter):
+    """(IA)^3 in `adapters`: a LoRA config that scales; every vector is on an output.
+
+    There l_ff stands before the activation, on the output of `ffn_up`, and alpha is a factor on
+    every vector.
+    """
+
+    name = "adapterhub-ia3"
+    format = "adapterhub"
+    method = "ia3"
+
+    def fits(self, config: Mapping[str, Any]) -> bool:
+        """Whether a config is of the LoRA kind that scales."""
+        return config.get("architecture") == "lora" and config.get("composition_mode") == "scale"
+
+    def read(self, reading: Reading) -> Converted:
+        """Return the adapter; see `Converter.read`."""
+        from adapterhub_lite.exchange import adapterhub_lora as lora
+
+        options = lora.lora_options(reading.config)
+        parts = lora.lora_parts(options, reading.base)
+        weights = {}
+        for site, path in lora.lora_sites(parts, options["leave_out"], reading.base):
+            column = reading.tensors.take(f"{path}.lora_B")
+            weights[f"{site}.l"] = column.flatten() * options["alpha"]
+        config = IA3Config(outputs=parts, inputs=())
+        return Converted(config, weights, tuple(sorted(set(options["leave_out"]))))
+
+    def write(self, writing: Writing) -> Written:
+        """Return the library's form; see `Converter.write`."""
+        from adapterhub_lite.exchange import adapterhub_lora as lora
+
+        config: IA3Config = writing.config
+        if config.inputs:
+            raise ExchangeError(
+                f"`adapters` scales outputs only, this one the input of `{config.inputs[0]}`"
+            )
+        tensors = {
+            f"{path}.lora_B": writing.weights[f"{site}.l"][:, None]
+            for site, path in lora.lora_sites(config.outputs, list(writing.leave_out), writing.base)
+        }
+        scale = {"r": 1, "alpha": 1, "composition_mode": "scale", "init_weights": "ia3"}
+        return Written(lora.lora_config(config.outputs, writing.base, **scale), tensors)
+
+
+@hookimpl
+def ahl_converters() -> Sequence[Converter]:
+    """Return how `adapters` spells (IA)^3."""
+    return [AdapterHubIA3()]
 
 
 @hookimpl

@@ -53,8 +53,7 @@ class BottleneckConverter(Converter):
 
     def read(self, reading: Reading) -> Converted:
         """Return the adapter; see `Converter.read`."""
-        options = {key: value for key, value in reading.config.items() if key != "interface"}
-        found = architectures.bottleneck(options, reading.base.anatomy.layers)
+        found = read_options(reading.config, reading.base)
         weights: dict[str, Tensor] = {}
         for block, layer in blocks_of(found.config, found.leave_out, reading.base):
             path = keys.block_path(reading.base, block, layer)
@@ -86,6 +85,12 @@ class BottleneckConverter(Converter):
                 key = f"invertible_adapters.{coupling}.{theirs}"
                 tensors[key] = writing.weights[f"shared.{coupling}{ours}"]
         return Written(options_of(config), tensors)
+
+
+def read_options(config: Mapping[str, Any], base: BaseShape) -> architectures.Architecture:
+    """Return what completed options mean on a base; see `architectures.bottleneck`."""
+    options = {key: value for key, value in config.items() if key != "interface"}
+    return architectures.bottleneck(options, base.anatomy.layers)
 
 
 def blocks_of(
