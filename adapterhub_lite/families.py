@@ -8,7 +8,7 @@ head), `output` at the model with its language-modelling head.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 LINEAR_PARTS = (
     "query",
@@ -20,6 +20,12 @@ LINEAR_PARTS = (
     "ffn_down",
 )
 BLOCK_PARTS = ("attention_block", "ffn_block")
+WORDS = "words"
+"""The embedding of token ids, which every model has: its input is ids, its output their vectors."""
+LOGITS = "logits"
+"""The output embedding of a model with language-modelling head, as a linear part."""
+BY_PATH = "@"
+"""First letter of a part that is a path in the model at hand and not a row's: `@pooler.dense`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +45,13 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """One row of the anatomy table, for the `model_type`s of transformers' configs."""
+    """One row of the anatomy table, for the `model_type`s of transformers' configs.
+
+    Args:
+        rotary: module that turns positions into vectors and counts a cache's length as positions.
+        positions: embedding of absolute positions, where a cache's length does not count.
+        fused: parts that are slices of one module's output: which slice, of how many.
+    """
 
     model_types: tuple[str, ...]
     layers: str
@@ -49,6 +61,8 @@ class Family:
     embeddings: str
     output: str
     rotary: str | None = None
+    positions: str | None = None
+    fused: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
 
 _BERT_PARTS = {
@@ -88,6 +102,7 @@ BUILT_IN: tuple[Family, ...] = (
         attention="attention.self",
         embeddings="embeddings",
         output="cls.predictions.decoder",
+        positions="embeddings.position_embeddings",
     ),
     Family(
         model_types=("roberta", "xlm-roberta"),
@@ -97,6 +112,7 @@ BUILT_IN: tuple[Family, ...] = (
         attention="attention.self",
         embeddings="embeddings",
         output="lm_head.decoder",
+        positions="embeddings.position_embeddings",
     ),
     Family(
         model_types=("distilbert",),
@@ -116,6 +132,7 @@ BUILT_IN: tuple[Family, ...] = (
         attention="attention",
         embeddings="embeddings",
         output="vocab_projector",
+        positions="embeddings.position_embeddings",
     ),
     Family(
         model_types=("llama", "mistral", "qwen2"),
@@ -126,5 +143,26 @@ BUILT_IN: tuple[Family, ...] = (
         embeddings="embed_tokens",
         output="lm_head",
         rotary="rotary_emb",
+    ),
+    Family(
+        model_types=("gpt2",),
+        layers="h",
+        parts={
+            "query": "attn.c_attn",
+            "key": "attn.c_attn",
+            "value": "attn.c_attn",
+            "attention_out": "attn.c_proj",
+            "ffn_up": "mlp.c_fc",
+            "ffn_down": "mlp.c_proj",
+        },
+        blocks={
+            "attention_block": Block("attn.resid_dropout", ("ln_1", 0), None),
+            "ffn_block": Block("mlp", ("ln_2", 0), None),
+        },
+        attention="attn",
+        embeddings="drop",
+        output="lm_head",
+        rotary="wpe",
+        fused={"query": (0, 3), "key": (1, 3), "value": (2, 3)},
     ),
 )

@@ -44,7 +44,8 @@ class Site:
     """A part in one model: its name, its layer (0-based; `None` outside the layers), its widths.
 
     Of a linear part, `weight` (width, in_width) and `bias` (`None` where it has none) are the
-    base's own, for methods that start from them.  They are frozen: never write into them.
+    base's own, for methods that start from them.  They are frozen: never write into them.  Where
+    several parts are slices of one module, `start` is this one's first output in it.
     """
 
     part: str
@@ -53,6 +54,7 @@ class Site:
     width: int
     weight: Tensor | None = field(default=None, compare=False, repr=False)
     bias: Tensor | None = field(default=None, compare=False, repr=False)
+    start: int = 0
 
     @property
     def key(self) -> str:
@@ -95,12 +97,14 @@ class Memory:
     """Key and value vectors that attention sees before the text's own, each (length, kv width).
 
     With `gate` (one value a head) they are attended to by themselves and added, scaled by
-    tanh(gate); without, they share one softmax with the text.
+    tanh(gate); without, they share one softmax with the text.  With `shift`, they count as
+    positions before the text's also where the family has absolute positions.
     """
 
     keys: Tensor
     values: Tensor
     gate: Tensor | None = None
+    shift: bool = False
 
 
 Weights = Mapping[str, "Tensor"]

@@ -21,8 +21,9 @@ from adapterhub_lite.model.base import Base
 from adapterhub_lite.model.compile import NOTHING, Compiled, compile_composition
 from adapterhub_lite.model.loaded import LoadedAdapter, load_adapter
 from adapterhub_lite.model.merging import merge_weights
+from adapterhub_lite.model.positions import hook_positions
 from adapterhub_lite.model.rows import Plan, plan_rows
-from adapterhub_lite.model.sites import hook_rotary, hook_site
+from adapterhub_lite.model.sites import hook_site
 from adapterhub_lite.plugins import Plugins
 from adapterhub_lite.plugins import load as load_plugins
 
@@ -180,11 +181,14 @@ class Attachment:
             else:
                 for handle in hook_site(self._anatomy, site, self._current):
                     self._undo.append(handle.remove)
-        rotary = self._anatomy.rotary()
-        if rotary is not None and any(c.memory_length for c in self.compositions.values()):
-            self._undo.append(hook_rotary(rotary, self._current).remove)
+        self._move_positions(self._anatomy.rotary(), lambda c: c.memory_length)
+        self._move_positions(self._anatomy.positions(), lambda c: c.shift)
         if len(self.compositions) == 1:
             self.use(next(iter(self.compositions)))
+
+    def _move_positions(self, module: nn.Module | None, length: Callable[[Compiled], int]) -> None:
+        if module is not None and any(length(c) for c in self.compositions.values()):
+            self._undo.append(hook_positions(module, self._current, length).remove)
 
     def _current(self) -> Plan | None:
         return None if self.suspended else self._plan

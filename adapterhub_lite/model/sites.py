@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from adapterhub_lite.families import BLOCK_PARTS
+from adapterhub_lite.families import BLOCK_PARTS, BY_PATH
 from adapterhub_lite.methods.base import Flow, Site
 from adapterhub_lite.model.anatomy import Anatomy
 from adapterhub_lite.model.compile import Compiled
@@ -38,26 +38,45 @@ def hook_site(anatomy: Anatomy, site: Site, planner: Planner) -> list[RemovableH
 
         return [module.register_forward_pre_hook(before)]
 
+    span = anatomy.span(site.part)
+
     def after(_: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Tensor | None:
         x = inputs[0] if inputs and inputs[0] is not None else output
         if site.part == "embeddings":
             x = output
-        return run_site(planner(), site.key, x, output, None, module.training)
+        if span is None:
+            return run_site(planner(), site.key, x, output, None, module.training)
+        start, stop = span
+        new = run_site(planner(), site.key, x, output[..., start:stop], None, module.training)
+        return None if new is None else _with_slice(output, new, start, stop)
 
     return [module.register_forward_hook(after)]
 
 
+def _with_slice(output: Tensor, new: Tensor, start: int, stop: int) -> Tensor:
+    return torch.cat((output[..., :start], new, output[..., stop:]), dim=-1)
+
+
 def run_site(
-    plan: Plan | None, key: str, x: Tensor, y: Tensor, norm: Norm | None, training: bool
+    plan: Plan | None,
+    key: str,
+    x: Tensor,
+    y: Tensor,
+    norm: Norm | None,
+    training: bool,
+    *,
+    norm_key: str = "",
 ) -> Tensor | None:
     """Return what replaces `y` at a site, or `None` where nothing is to be done.
 
-    `norm` gives a block's result from its sub-layer's output, for runs that read it.
+    `norm` gives a block's result from its sub-layer's output, for runs that read it; `norm_key` is
+    the norm's own site, where adapters may be as well.
     """
     if plan is None:
         return None
     if plan.whole is not None:
-        return _apply(plan.whole, key, x, y, norm(y, x) if norm else None, norm, training)
+        known = norm(y, x) if norm else None
+        return _apply(plan.whole, key, x, y, known, norm, training, norm_key)
     if all(key not in group.compiled.runs for group in plan.groups):
         return None
     x_rows, y_rows = arrange(plan, x), arrange(plan, y)
@@ -65,7 +84,7 @@ def run_site(
 
     def compute(compiled: Compiled, rows: slice) -> Tensor:
         part = normed[rows] if normed is not None else None
-        result = _apply(compiled, key, x_rows[rows], y_rows[rows], part, norm, training)
+        result = _apply(compiled, key, x_rows[rows], y_rows[rows], part, norm, training, norm_key)
         assert result is not None
         return result
 
@@ -80,11 +99,19 @@ def _apply(
     normed: Tensor | None,
     norm: Norm | None,
     training: bool,
+    norm_key: str = "",
 ) -> Tensor | None:
     runs = compiled.runs.get(key)
     if not runs:
         return None
-    rows_norm = (lambda new: norm(new, x)) if norm else None
+    rows_norm: Callable[[Tensor], Tensor] | None = None
+    if norm is not None:
+
+        def rows_norm(new: Tensor) -> Tensor:
+            result = norm(new, x)
+            changed = _apply(compiled, norm_key, new + x, result, None, None, training)
+            return result if changed is None else changed
+
     y = runs[0](Flow(x, y, normed, training, rows_norm))
     for run in runs[1:]:
         y = run(Flow(x, y, rows_norm(y) if rows_norm else None, training, rows_norm))
@@ -124,6 +151,7 @@ def _hook_block(anatomy: Anatomy, site: Site, planner: Planner) -> list[Removabl
 
     norm = anatomy.within(site.layer, block.norm)
     assert norm is not None
+    norm_key = f"{BY_PATH}{block.norm}.{site.layer}"
 
     def note_output(_: nn.Module, __: Any, output: Tensor) -> None:
         if planner() is not None:
@@ -134,8 +162,13 @@ def _hook_block(anatomy: Anatomy, site: Site, planner: Planner) -> list[Removabl
         if plan is None:
             return None
         x, y = noted.pop("x"), noted.pop("y")
-        new = run_site(plan, site.key, x, y, _first(output, module), module.training)
-        return None if new is None else module.forward(new + x)
+        first = _first(output, module)
+        new = run_site(plan, site.key, x, y, first, module.training, norm_key=norm_key)
+        if new is None:
+            return None
+        result: Tensor = module.forward(new + x)
+        changed = run_site(plan, norm_key, new + x, result, None, module.training)
+        return result if changed is None else changed
 
     return [
         *handles,
@@ -155,28 +188,3 @@ def _first(known: Tensor, module: nn.Module) -> Norm:
         return result
 
     return norm
-
-
-def hook_rotary(module: nn.Module, planner: Planner) -> RemovableHandle:
-    """Shift positions by the vectors that stand before the text, as a cache of that length does."""
-
-    def before(_: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]) -> Any:
-        plan = planner()
-        if plan is None:
-            return None
-        positions = named["position_ids"] if "position_ids" in named else inputs[1]
-        shift: int | Tensor
-        if plan.whole is not None:
-            shift = plan.whole.memory_length
-        else:
-            lengths = torch.cat(
-                [torch.full((g.stop - g.start,), g.compiled.memory_length) for g in plan.groups]
-            )
-            ordered = lengths if plan.back is None else lengths[plan.back]
-            shift = ordered.to(positions.device)[:, None]
-        moved = positions + shift
-        if "position_ids" in named:
-            return inputs, {**named, "position_ids": moved}
-        return (inputs[0], moved, *inputs[2:]), named
-
-    return module.register_forward_pre_hook(before, with_kwargs=True)
