@@ -29,6 +29,19 @@ def ahl_strategies() -> Sequence[Strategy]:
 
 
 @hookimpl
+def ahl_converters() -> Sequence[Converter]:
+    """Return the converters of built-in methods."""
+    return [*_peft_converters()]
+
+
+def _peft_converters() -> list[Converter]:
+    from adapterhub_lite.exchange.peft_lora import PeftLoRA
+    from adapterhub_lite.exchange.peft_prefix import PeftPrefix
+
+    return [PeftLoRA(), PeftPrefix()]
+
+
+@hookimpl
 def ahl_commands() -> Sequence[click.Command]:
     """Return the commands of the command line."""
     from adapterhub_lite.cli import main

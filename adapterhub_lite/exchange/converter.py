@@ -65,12 +65,14 @@ class Reading:
     """An adapter as another library's folder holds it, and the base it is for.
 
     `tensors` have keys that start at the trunk (`encoder.layer.0...`): the format takes off what
-    the library and the head class put in front.
+    the library and the head class put in front.  `prefix` is what the head class put there
+    (`roberta.`; empty where the adapter was made on a bare trunk): patterns in configs see it.
     """
 
     config: Mapping[str, Any]
     tensors: Tensors
     base: BaseShape
+    prefix: str = ""
 
 
 @dataclass(frozen=True, slots=True)

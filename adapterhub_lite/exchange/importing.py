@@ -93,13 +93,13 @@ def convert(
         opened = replace(opened, head=None, head_tensors={})
     details = details.or_else(opened.stated)
     details.check(f"`{folder}`")
-    shape = bases.describe(_base_of(opened, base), home)
+    shape = bases.describe(_base_of(opened, base), home, revision=opened.revision)
     parts = format.parts(opened, shape, details)
     plugins = home.plugins()
-    what = f"the method in `{folder}`"
-    converter = fitting(plugins.converters, format.name, opened.config, what)
+    what = f"method `{opened.method}`" if opened.method else "the method"
+    converter = fitting(plugins.converters, format.name, opened.config, f"{what} in `{folder}`")
     method = plugins.method(converter.method)
-    converted = converter.read(Reading(opened.config, parts.tensors, shape))
+    converted = converter.read(Reading(opened.config, parts.tensors, shape, parts.prefix))
     parts.tensors.finish()
     assert details.kind is not None
     manifest = Manifest(
