@@ -141,7 +141,7 @@ class BaseShape:
         from safetensors import safe_open
 
         for file in _weight_files(self.place):
-            with safe_open(file, "pt") as weights:  # type: ignore[no-untyped-call]
+            with safe_open(file, "pt") as weights:
                 for name in (f"{self.prefix}.{path}", path):
                     if name in weights.keys():  # noqa: SIM118  # not a mapping
                         found: Tensor = weights.get_tensor(name)

@@ -1,7 +1,7 @@
 """Folders of the library peft: `adapter_config.json`, `adapter_model.safetensors`.
 
-Keys start with `base_model.model.` and then name modules as the class does that the adapter was made
-on: `roberta.encoder...` with a head class, `encoder...` on a bare trunk.
+Keys start with `base_model.model.` and then name modules as the class does that the adapter was
+made on: `roberta.encoder...` with a head class, `encoder...` on a bare trunk.
 """
 
 from __future__ import annotations
@@ -151,15 +151,9 @@ def _pickled(folder: Path, *, allow_pickle: bool) -> dict[str, Tensor]:
     path = folder / PICKLED
     if not path.exists():
         raise ExchangeError(f"`{folder}` has no `{WEIGHTS}`")
-    if not allow_pickle:
-        raise ExchangeError(
-            f"`{path}` is pickled, a form that can run code when it is read",
-            hint="`--allow-pickle` reads it by torch's restricted loader",
-        )
-    from adapterhub_lite.exchange.pickles import load_pickled
+    from adapterhub_lite.exchange.pickles import read_pickle
 
-    found: dict[str, Tensor] = load_pickled(path)
-    return found
+    return read_pickle(path, allowed=allow_pickle)
 
 
 def _without_start(tensors: Mapping[str, Tensor], where: str) -> dict[str, Tensor]:
@@ -201,8 +195,8 @@ def _split(
         whole = [key for key in own if f".{key}".find(f".{name}.") >= 0]
         if whole:
             raise ExchangeError(
-                f"{where} retrained `{name}` as a whole (`modules_to_save`); only heads have a form "
-                "here",
+                f"{where} retrained `{name}` as a whole (`modules_to_save`); only heads have a "
+                "form here",
                 key=whole[0],
             )
     return head, own

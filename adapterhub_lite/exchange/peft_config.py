@@ -43,7 +43,7 @@ def check(
 
     Args:
         kinds: the types that every known key may have, besides those of `COMMON`.
-        refused: keys that change what is computed in a way that has no form here, with what that is.
+        refused: keys that change what is computed in a way that has no form here, and what it is.
 
     Raises:
         ExchangeError: a wrong type, a refused key that is on, or an unknown key that is on.

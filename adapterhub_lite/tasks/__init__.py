@@ -16,15 +16,12 @@ def ahl_tasks() -> Sequence[TaskType]:
     """Return token and sequence classification, question answering and language modelling."""
     from adapterhub_lite.tasks.answers import QuestionAnswering
     from adapterhub_lite.tasks.language import LanguageModelling
-    from adapterhub_lite.tasks.pooled import FirstToken, LastToken
     from adapterhub_lite.tasks.sequences import SequenceClassification
     from adapterhub_lite.tasks.words import TokenClassification
 
     return [
         TokenClassification(),
         SequenceClassification(),
-        FirstToken(),
-        LastToken(),
         QuestionAnswering(),
         LanguageModelling(),
     ]
