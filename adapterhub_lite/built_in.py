@@ -29,19 +29,6 @@ def ahl_strategies() -> Sequence[Strategy]:
 
 
 @hookimpl
-def ahl_converters() -> Sequence[Converter]:
-    """Return the converters of built-in methods."""
-    return [*_peft_converters()]
-
-
-def _peft_converters() -> list[Converter]:
-    from adapterhub_lite.exchange.peft_lora import PeftLoRA
-    from adapterhub_lite.exchange.peft_prefix import PeftPrefix
-
-    return [PeftLoRA(), PeftPrefix()]
-
-
-@hookimpl
 def ahl_commands() -> Sequence[click.Command]:
     """Return the commands of the command line."""
     from adapterhub_lite.cli import main
@@ -56,4 +43,12 @@ def ahl_converters() -> Sequence[Converter]:
     from adapterhub_lite.exchange.adapterhub_lora import LoRAConverter
     from adapterhub_lite.exchange.adapterhub_prefix import PrefixConverter
 
-    return [BottleneckConverter(), LoRAConverter(), PrefixConverter()]
+    ours = [BottleneckConverter(), LoRAConverter(), PrefixConverter()]
+    return [*ours, *_peft_converters()]
+
+
+def _peft_converters() -> list[Converter]:
+    from adapterhub_lite.exchange.peft_lora import PeftLoRA
+    from adapterhub_lite.exchange.peft_prefix import PeftPrefix
+
+    return [PeftLoRA(), PeftPrefix()]

@@ -54,10 +54,10 @@ class Parts:
     """
 
     tensors: Tensors
-    prefix: str = ""
     head: HeadSpec | None = None
     head_weights: Mapping[str, Tensor] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    prefix: str = ""
 
 
 class Format(ABC):

@@ -50,11 +50,15 @@ class Peft(Format):
         if not isinstance(method, str):
             raise ExchangeError(f"`{folder / CONFIG}` names no `peft_type`")
         base, revision = config.get("base_model_name_or_path"), config.get("revision")
+        tensors = _without_start(_tensors(folder, allow_pickle=allow_pickle), f"`{folder}`")
+        head = {k: t for k, t in tensors.items() if k.partition(".")[0] in peft_heads.NAMES}
         return Opened(
             folder=folder,
             base=base if isinstance(base, str) else None,
             config=config,
-            tensors=_tensors(folder, allow_pickle=allow_pickle),
+            tensors={key: tensor for key, tensor in tensors.items() if key not in head},
+            head={"task_type": task_type},
+            head_tensors=head,
             stated=Details(task_type=peft_heads.TASKS.get(str(task_type))),
             method=method,
             revision=revision if isinstance(revision, str) else None,
@@ -63,17 +67,17 @@ class Peft(Format):
     def parts(self, opened: Opened, base: BaseShape, details: Details) -> Parts:
         """Take method and head apart; see `Format.parts`."""
         where = f"`{opened.folder}`"
-        tensors = _without_start(opened.tensors, where)
-        headed = any(key.startswith(f"{base.prefix}.") for key in tensors)
+        headed = any(key.startswith(f"{base.prefix}.") for key in opened.tensors)
         prefix = f"{base.prefix}." if headed else ""
-        head, own = _split(tensors, prefix, base, opened, where)
+        own = _from_trunk(opened, prefix, base, where)
         pooler = {key: own.pop(key) for key in list(own) if key.startswith("pooler.")}
-        task_type = opened.config.get("task_type")
+        head = _without_wrapper(opened.head_tensors)
+        task_type = opened.head["task_type"] if opened.head else None
         found = peft_heads.read(Tensors(head, where), base, details, task_type)
         if found is None:
             return Parts(Tensors(own, where), prefix=prefix, notes=_pooler_notes(pooler))
         spec, weights, notes = found
-        if pooler and "classifier.weight" in head and "dense_weight" in weights:
+        if pooler and "classifier.weight" in head and "0.weight" in weights:
             weights = _fold_pooler(weights, Tensors(pooler, where), opened.config, prefix)
             pooler = {}
         return Parts(
@@ -167,21 +171,21 @@ def _without_start(tensors: Mapping[str, Tensor], where: str) -> dict[str, Tenso
     return found
 
 
-def _split(
-    tensors: Mapping[str, Tensor], prefix: str, base: BaseShape, opened: Opened, where: str
-) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Return the head's tensors and the method's, these by their names from the trunk on."""
+def _without_wrapper(head: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Leave out what `bias: all` saves of peft's wrapper around a head: the same bias again."""
+    wrappers = ("modules_to_save", "original_module")
+    return {key: tensor for key, tensor in head.items() if key.split(".")[1] not in wrappers}
+
+
+def _from_trunk(opened: Opened, prefix: str, base: BaseShape, where: str) -> dict[str, Tensor]:
+    """Return the method's tensors by their names from the trunk on."""
     trunk = {name for name, _ in base.anatomy.trunk.named_children()} | {"pooler"}
     outside = {path.partition(".")[0] for path in base.modules} - trunk
-    head: dict[str, Tensor] = {}
     own: dict[str, Tensor] = {}
-    for key, tensor in tensors.items():
+    for key, tensor in opened.tensors.items():
         first = key.partition(".")[0]
         if prefix and key.startswith(prefix):
             own[key.removeprefix(prefix)] = tensor
-        elif first in peft_heads.NAMES:
-            if key.split(".")[1] not in ("modules_to_save", "original_module"):
-                head[key] = tensor  # with `bias: all` peft saves the bias of its wrapper too
         elif "." not in key or first in (outside if prefix else trunk | outside):
             own[key] = tensor
         else:
@@ -199,7 +203,7 @@ def _split(
                 "form here",
                 key=whole[0],
             )
-    return head, own
+    return own
 
 
 def _pooler_notes(pooler: Mapping[str, Tensor]) -> tuple[str, ...]:
@@ -222,10 +226,10 @@ def _fold_pooler(
     if f"{key}.lora_A.weight" in pooler:
         ((_, _, s),) = peft_lora.scalings(config, [prefix + key]).values()
         A, B = (pooler.take(f"{key}.lora_{name}.weight").float() for name in "AB")
-        weights["dense_weight"] = weights["dense_weight"].float() + s * B @ A
+        weights["0.weight"] = weights["0.weight"].float() + s * B @ A
     for name in (f"{key}.bias", f"{key}.base_layer.bias"):
         if name in pooler:
-            weights["dense_bias"] = pooler.take(name)
+            weights["0.bias"] = pooler.take(name)
     pooler.finish()
     return weights
 

@@ -10,11 +10,13 @@ question answering        `qa_outputs`: linear, two numbers a token
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from adapterhub_lite.adapter import HeadSpec
 from adapterhub_lite.errors import ExchangeError, UsageError
 from adapterhub_lite.exchange.converter import Tensors
+from adapterhub_lite.tasks import heads
+from adapterhub_lite.tasks.heads import HeadShape
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,10 +31,17 @@ TASKS = {
     "SEQ_CLS": "sequence-classification",
     "QUESTION_ANS": "question-answering",
 }
-FIRST, LAST = "sequence-classification-first", "sequence-classification-last"
-"""Task types whose text vector is the first or the last token's, as in transformers' classes."""
+FIRST = HeadShape(pooling="first", layers=2, activation="tanh")
+LAST = HeadShape(pooling="last")
+"""How transformers' classes compute a text's labels: encoders and decoders."""
 NAMES = ("classifier", "score", "qa_outputs")
-_TASK_OF = {"token-classification": "TOKEN_CLS", "question-answering": "QUESTION_ANS"}
+_FORMS = {
+    "answers": ("question-answering", HeadShape()),
+    "tokens": ("token-classification", HeadShape()),
+    "first": ("sequence-classification", FIRST),
+    "pooled": ("sequence-classification", FIRST),
+    "last": ("sequence-classification", LAST),
+}
 
 
 def read(tensors: Tensors, base: BaseShape, details: Details, task_type: str | None) -> Head | None:
@@ -52,11 +61,13 @@ def read(tensors: Tensors, base: BaseShape, details: Details, task_type: str | N
     notes: tuple[str, ...] = ()
     if form == "pooled":
         weights |= _pooler(base, tensors.where)
-    spec = HeadSpec(_types(form), config=_config(form, weights))
+    if form == "last":  # transformers has no bias there
+        weights["bias"] = weights["weight"].new_zeros(weights["weight"].shape[0])
+    type, shape = _FORMS[form]
+    labels: tuple[str, ...] = ()
     if form != "answers":
         labels, notes = _labels(details, weights["weight"].shape[0], tensors.where)
-        spec = HeadSpec(spec.type, labels, spec.config)
-    return spec, weights, notes
+    return HeadSpec(type, labels, shape.to_config()), weights, notes
 
 
 def _form(names: set[str], base: BaseShape, task_type: str | None, where: str) -> str:
@@ -93,31 +104,15 @@ def _keys(form: str, names: set[str]) -> dict[str, str]:
     """Return our names of a head's tensors with transformers'."""
     if form == "first":
         out = {"weight": "classifier.out_proj.weight", "bias": "classifier.out_proj.bias"}
-        dense = {f"dense_{k}": f"classifier.dense.{k}" for k in ("weight", "bias")}
+        dense = {f"0.{k}": f"classifier.dense.{k}" for k in ("weight", "bias")}
         return {**dense, **out}
     return {name.rpartition(".")[2]: name for name in names}
-
-
-def _types(form: str) -> str:
-    return {
-        "answers": "question-answering",
-        "tokens": "token-classification",
-        "first": FIRST,
-        "pooled": FIRST,
-        "last": LAST,
-    }[form]
-
-
-def _config(form: str, weights: Mapping[str, Tensor]) -> dict[str, Any]:
-    if form in ("first", "pooled"):
-        return {"dense": True}
-    return {"bias": False} if "bias" not in weights else {}
 
 
 def _pooler(base: BaseShape, where: str) -> dict[str, Tensor]:
     """Return the base's pooler, which stands between trunk and head in BERT's class."""
     found = {k: base.tensor(f"pooler.dense.{k}") for k in ("weight", "bias")}
-    kept = {f"dense_{k}": tensor for k, tensor in found.items() if tensor is not None}
+    kept = {f"0.{k}": tensor for k, tensor in found.items() if tensor is not None}
     if len(kept) < 2:
         raise ExchangeError(
             f"{where} has a head on the base's pooler, which base `{base.identity.name}` does not "
@@ -145,24 +140,26 @@ def write(
     """
     architecture = base.identity.architecture
     labels = f"{len(head.labels)} labels, in this order: {', '.join(head.labels)}"
-    if head.type == "question-answering":
+    shape = heads.shape_of(head)
+    plain = shape == HeadShape()
+    if head.type == "question-answering" and plain:
         return "QUESTION_ANS", {f"qa_outputs.{k}": t for k, t in weights.items()}, ()
-    if head.type == "token-classification":
+    if head.type == "token-classification" and plain:
         name = "score" if architecture in _SCORED else "classifier"
         note = "peft reads every token; here the head reads the mean of a word's tokens"
         return "TOKEN_CLS", {f"{name}.{k}": t for k, t in weights.items()}, (note, labels)
-    dense = "dense_weight" in weights
-    if head.type == FIRST and dense and architecture in ("roberta", "xlm-roberta"):
+    text = head.type == "sequence-classification"
+    if text and shape == FIRST and architecture in ("roberta", "xlm-roberta"):
         names = _keys("first", set())
         return "SEQ_CLS", {theirs: weights[ours] for ours, theirs in names.items()}, (labels,)
-    if head.type == FIRST and dense and architecture == "bert" and _is_pooler(weights, base):
+    if text and shape == FIRST and architecture == "bert" and _is_pooler(weights, base):
         kept = {f"classifier.{k}": weights[k] for k in ("weight", "bias")}
         return "SEQ_CLS", kept, (labels,)
     decoder = base.anatomy.rotary() is not None
-    if head.type == LAST and not dense and "bias" not in weights and decoder:
+    if text and shape == LAST and decoder and not weights["bias"].any():
         return "SEQ_CLS", {"score.weight": weights["weight"]}, (labels,)
     raise ExchangeError(
-        f"a head of task type `{head.type}` has no form in peft folders for `{architecture}`: no "
+        f"a head for {head.type} of {shape} has no form in peft folders for `{architecture}`: no "
         "class of transformers computes it",
         hint="push it: this package's own form holds all",
     )
@@ -177,6 +174,6 @@ def _is_pooler(weights: Mapping[str, Tensor], base: BaseShape) -> bool:
 
     for key in ("weight", "bias"):
         own = base.tensor(f"pooler.dense.{key}")
-        if own is None or not torch.equal(own.float(), weights[f"dense_{key}"].float()):
+        if own is None or not torch.equal(own.float(), weights[f"0.{key}"].float()):
             return False
     return True

@@ -104,14 +104,14 @@ def _apply(
     runs = compiled.runs.get(key)
     if not runs:
         return None
-    rows_norm: Callable[[Tensor], Tensor] | None = None
-    if norm is not None:
 
-        def rows_norm(new: Tensor) -> Tensor:
-            result = norm(new, x)
-            changed = _apply(compiled, norm_key, new + x, result, None, None, training)
-            return result if changed is None else changed
+    def norm_of(new: Tensor) -> Tensor:
+        assert norm is not None
+        result = norm(new, x)
+        changed = _apply(compiled, norm_key, new + x, result, None, None, training)
+        return result if changed is None else changed
 
+    rows_norm = norm_of if norm else None
     y = runs[0](Flow(x, y, normed, training, rows_norm))
     for run in runs[1:]:
         y = run(Flow(x, y, rows_norm(y) if rows_norm else None, training, rows_norm))
@@ -164,17 +164,20 @@ def _hook_block(anatomy: Anatomy, site: Site, planner: Planner) -> list[Removabl
         x, y = noted.pop("x"), noted.pop("y")
         first = _first(output, module)
         new = run_site(plan, site.key, x, y, first, module.training, norm_key=norm_key)
-        if new is None:
-            return None
-        result: Tensor = module.forward(new + x)
-        changed = run_site(plan, norm_key, new + x, result, None, module.training)
-        return result if changed is None else changed
+        return None if new is None else _normed(plan, norm_key, module, new + x)
 
     return [
         *handles,
         sublayer.register_forward_hook(note_output),
         norm.register_forward_hook(norm_again),
     ]
+
+
+def _normed(plan: Plan, key: str, module: nn.Module, total: Tensor) -> Tensor:
+    """Return a norm's output for all rows, with what adapters do at the norm itself."""
+    result: Tensor = module.forward(total)
+    changed = run_site(plan, key, total, result, None, module.training)
+    return result if changed is None else changed
 
 
 def _first(known: Tensor, module: nn.Module) -> Norm:

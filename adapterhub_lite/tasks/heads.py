@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from adapterhub_lite.adapter import HeadSpec
 
-POOLINGS = ("mean", "first")
+POOLINGS = ("mean", "first", "last")
 ACTIVATIONS = ("tanh", "relu", "gelu", "gelu_new", "silu", "leaky_relu")
 
 
@@ -28,7 +28,7 @@ class HeadShape:
     """A head's config.
 
     Args:
-        pooling: of the vectors of a unit: their `mean`, or the `first` one.
+        pooling: of the vectors of a unit: their `mean`, or the `first` or `last` one.
         layers: linear layers; all but the last are hidden size to hidden size.
         activation: after every hidden layer; `None` for none.
     """
@@ -87,21 +87,23 @@ def scores(shape: HeadShape, weights: Mapping[str, Tensor], vectors: Tensor) -> 
 
 
 def pooled(shape: HeadShape, hidden: Tensor, units: Tensor) -> Tensor:
-    """Return (rows, units, width): of every unit the mean of its tokens' vectors, or the first."""
+    """Return (rows, units, width): a unit's vector is the mean of its tokens', or one."""
     from adapterhub_lite.tasks.base import unit_means
 
     if shape.pooling == "mean":
         return unit_means(hidden, units)
     count = max(int(units.max()) + 1, 1)
-    places = _first_places(units, count)
+    places = _places(units, count, last=shape.pooling == "last")
     return hidden.gather(1, places.unsqueeze(-1).expand(-1, -1, hidden.shape[-1]))
 
 
-def _first_places(units: Tensor, count: int) -> Tensor:
-    """Return the first token of every unit, (rows, units); token 0 where a row has fewer."""
+def _places(units: Tensor, count: int, *, last: bool) -> Tensor:
+    """Return a token of every unit, (rows, units): its first or last; 0 where a row has fewer."""
     import torch
 
     belongs = units.unsqueeze(1) == torch.arange(count, device=units.device).unsqueeze(-1)
+    if last:
+        belongs = belongs * torch.arange(1, units.shape[1] + 1, device=units.device)
     return belongs.int().argmax(dim=-1)
 
 
