@@ -207,9 +207,14 @@ def _module(
     if magnitude:
         whole["m"] = shaped(reading, f"{path}.{magnitude}", (width,))
     return [
-        (site, {"A": A, **{k: t[site.start : site.start + site.width] for k, t in whole.items()}})
+        (site, {"A": A.clone(), **{key: of_site(site, tensor) for key, tensor in whole.items()}})
         for site in sites
     ]
+
+
+def of_site(site: Site, tensor: Tensor) -> Tensor:
+    """Return a site's rows of a tensor over all outputs of the module that it is (a slice) of."""
+    return tensor[site.start : site.start + site.width].clone()
 
 
 def shaped(reading: Reading, key: str, shape: tuple[int, ...]) -> Tensor:
@@ -241,7 +246,7 @@ def _own_biases(reading: Reading) -> dict[str, Tensor]:
         width = sum(site.width for site in sites)
         tensor = shaped(reading, f"{path}.bias", (width,))
         for site in sites:
-            found[site.key] = tensor[site.start : site.start + site.width]
+            found[site.key] = of_site(site, tensor)
     return found
 
 

@@ -141,14 +141,14 @@ class LoRA(Method):
         if site.key in config.biases:
             if site.bias is None:
                 raise MethodError(f"`lora` replaces the bias of `{site.key}`, which has none here")
-            weights["own_bias"] = site.bias.detach().cpu().float().clone()
+            weights["own_bias"] = places.copied(site.bias)
         return weights
 
     def init_shared(self, shape: ModelShape, config: LoRAConfig) -> dict[str, Tensor]:
         """Return the vectors of `tokens` (tokens, hidden size), as the base has them."""
         if not config.tokens:
             return {}
-        return {"vectors": _rows(places.site_named(shape, WORDS, self.name), config).float().cpu()}
+        return {"vectors": places.copied(_rows(places.site_named(shape, WORDS, self.name), config))}
 
     def step(
         self, site: Site, config: LoRAConfig, weights: Weights, flow: Flow, state: Tensor

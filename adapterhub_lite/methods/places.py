@@ -15,6 +15,8 @@ from adapterhub_lite.errors import MethodError
 from adapterhub_lite.families import BY_PATH, LINEAR_PARTS, LOGITS, WORDS
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from adapterhub_lite.methods.base import ModelShape, Site
 
 
@@ -82,3 +84,9 @@ def numbers(texts: tuple[str, ...], method: str) -> dict[str, float]:
 def texts(values: dict[str, float]) -> tuple[str, ...]:
     """Return numbers by site as texts, in order of site."""
     return tuple(f"{key}={value:.17g}" for key, value in sorted(values.items()))
+
+
+def copied(tensor: Tensor) -> Tensor:
+    """Return a copy of a base's weight to start from: float32, on the CPU (a meta tensor stays)."""
+    copy = tensor.detach().float().clone()
+    return copy if copy.is_meta else copy.cpu()
