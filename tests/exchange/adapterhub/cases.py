@@ -106,18 +106,23 @@ OPTIONS: dict[str, dict[str, Any]] = {
 """Configs that are tried in one family."""
 
 HEADS: dict[str, dict[str, Any]] = {
-    "classify": {"add": "add_classification_head", "options": {"num_labels": 3}},
+    "classify": {"head_type": "classification", "num_labels": 3},
     "classify-one": {
-        "add": "add_classification_head",
-        "options": {"num_labels": 2, "layers": 1, "id2label": {0: "no", 1: "yes"}},
+        "head_type": "classification",
+        "num_labels": 2,
+        "layers": 1,
+        "label2id": {"yes": 1, "no": 0},
     },
     "classify-relu": {
-        "add": "add_classification_head",
-        "options": {"num_labels": 3, "layers": 3, "activation_function": "relu", "bias": False},
+        "head_type": "classification",
+        "num_labels": 3,
+        "layers": 3,
+        "activation_function": "relu",
+        "bias": False,
     },
-    "tag": {"add": "add_tagging_head", "options": {"num_labels": 5}},
-    "tag-two": {"add": "add_tagging_head", "options": {"num_labels": 4, "layers": 2}},
-    "answer": {"add": "add_qa_head", "options": {}},
+    "tag": {"head_type": "tagging", "num_labels": 5},
+    "tag-two": {"head_type": "tagging", "num_labels": 4, "layers": 2},
+    "answer": {"head_type": "question_answering"},
 }
 STATIC: dict[str, dict[str, Any]] = {
     "static-tag": {"static": "AutoModelForTokenClassification", "num_labels": 5},
@@ -141,7 +146,7 @@ def cases() -> list[Case]:
         stacked = {"l": seq(**INVERSE), "t": seq(reduction_factor=8)}
         add("stack", base, stacked, setup=["l", "t"])
     for name, config in OPTIONS.items():
-        add(name, "xlm-roberta", {"a": config})
+        add(name, "xlm-roberta", {"a": config}, pickle=bool(config.get("ln_before")))
     for name, config in {
         "sum": seq(residual_before_ln=False),
         "scaled": seq(scaling="learned"),

@@ -25,6 +25,9 @@ from tests.exchange import peer_environment
 from tests.exchange.adapterhub.cases import FAMILIES, Case, cases
 
 PLUGINS = Path(__file__).resolve().parents[3] / "plugins"
+CLOSE = 1e-4
+"""Largest difference allowed, float32, absolute."""
+
 LANGUAGE = Details(kind=Kind.LANGUAGE, languages=(LanguageUse("sw", Role.LANGUAGE),))
 TASK = Details(kind=Kind.TASK, languages=(LanguageUse("en", Role.SOURCE),), task="ner")
 
