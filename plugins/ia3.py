@@ -135,8 +135,8 @@ class AdapterHubIA3(Converter):
         options = lora.lora_options(reading.config)
         parts = lora.lora_parts(options, reading.base)
         weights = {}
-        for site, path in lora.lora_sites(parts, options["leave_out"], reading.base):
-            column = reading.tensors.take(f"{path}.lora_B")
+        sites = lora.lora_sites(parts, options["leave_out"], reading.base)
+        for site, column in lora.split(reading.tensors, sites, "lora_B").items():
             weights[f"{site}.l"] = column.flatten() * options["alpha"]
         config = IA3Config(outputs=parts, inputs=())
         return Converted(config, weights, tuple(sorted(set(options["leave_out"]))))
@@ -150,10 +150,9 @@ class AdapterHubIA3(Converter):
             raise ExchangeError(
                 f"`adapters` scales outputs only, this one the input of `{config.inputs[0]}`"
             )
-        tensors = {
-            f"{path}.lora_B": writing.weights[f"{site}.l"][:, None]
-            for site, path in lora.lora_sites(config.outputs, list(writing.leave_out), writing.base)
-        }
+        sites = lora.lora_sites(config.outputs, list(writing.leave_out), writing.base)
+        columns = {site: writing.weights[f"{site}.l"][:, None] for site, _ in sites}
+        tensors = lora.joined(columns, sites, "lora_B")
         scale = {"r": 1, "alpha": 1, "composition_mode": "scale", "init_weights": "ia3"}
         return Written(lora.lora_config(config.outputs, writing.base, **scale), tensors)
 

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from adapterhub_lite.errors import ExchangeError
 from adapterhub_lite.exchange import adapterhub_keys as keys
-from adapterhub_lite.exchange.converter import Converted, Converter, Reading, Writing, Written
+from adapterhub_lite.exchange.converter import (
+    Converted,
+    Converter,
+    Reading,
+    Tensors,
+    Writing,
+    Written,
+)
 from adapterhub_lite.methods.lora import LoRAConfig
 
 if TYPE_CHECKING:
@@ -85,6 +92,29 @@ def lora_sites(
     ]
 
 
+def split(tensors: Tensors, sites: list[tuple[str, str]], name: str) -> dict[str, Tensor]:
+    """Take a tensor of every site; where several share a module (GPT-2), each its own rows."""
+    found: dict[str, Tensor] = {}
+    for path in dict.fromkeys(path for _, path in sites):
+        mine = [site for site, other in sites if other == path]
+        whole = tensors.take(f"{path}.{name}")
+        if whole.shape[0] % len(mine):
+            raise ExchangeError(f"tensor `{path}.{name}` has {whole.shape[0]} rows for {len(mine)}")
+        found |= zip(mine, whole.chunk(len(mine)), strict=True)
+    return found
+
+
+def joined(own: Mapping[str, Tensor], sites: list[tuple[str, str]], name: str) -> dict[str, Tensor]:
+    """Return the library's tensors of all sites: the reverse of `split`."""
+    import torch
+
+    paths = dict.fromkeys(path for _, path in sites)
+    return {
+        f"{path}.{name}": torch.cat([own[site] for site, other in sites if other == path])
+        for path in paths
+    }
+
+
 def lora_config(parts: tuple[str, ...], base: BaseShape, **options: Any) -> dict[str, Any]:
     """Return the library's config for parts; raises `ExchangeError` for parts it cannot change."""
     letters = [letter for letter, part in keys.ATTENTION.items() if part in parts]
@@ -125,9 +155,10 @@ class LoRAConverter(Converter):
         options = lora_options(reading.config)
         parts = lora_parts(options, reading.base)
         weights: dict[str, Tensor] = {}
-        for site, path in lora_sites(parts, options["leave_out"], reading.base):
-            weights[f"{site}.A"] = reading.tensors.take(f"{path}.lora_A")
-            weights[f"{site}.B"] = reading.tensors.take(f"{path}.lora_B")
+        sites = lora_sites(parts, options["leave_out"], reading.base)
+        for name, side in (("lora_A", "A"), ("lora_B", "B")):
+            found = split(reading.tensors, sites, name)
+            weights |= {f"{site}.{side}": tensor for site, tensor in found.items()}
         config = LoRAConfig(
             rank=options["r"],
             alpha=float(options["alpha"]),
@@ -144,9 +175,10 @@ class LoRAConverter(Converter):
             if key != "parts" and plain.to_mapping().get(key) != value:
                 raise ExchangeError(f"LoRA config `{key}` has no form in `adapters`")
         tensors: dict[str, Tensor] = {}
-        for site, path in lora_sites(config.parts, list(writing.leave_out), writing.base):
-            tensors[f"{path}.lora_A"] = writing.weights[f"{site}.A"]
-            tensors[f"{path}.lora_B"] = writing.weights[f"{site}.B"]
+        sites = lora_sites(config.parts, list(writing.leave_out), writing.base)
+        for name, side in (("lora_A", "A"), ("lora_B", "B")):
+            own = {site: writing.weights[f"{site}.{side}"] for site, _ in sites}
+            tensors |= joined(own, sites, name)
         return Written(
             lora_config(
                 config.parts,

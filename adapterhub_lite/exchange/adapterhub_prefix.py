@@ -145,7 +145,7 @@ def from_first_position(converted: Converted, base: BaseShape) -> Converted:
     Here, as with a cache of that length, the text is moved on by the prefix's length.  Rotating the
     keys by as much leaves every score what it was.
     """
-    if base.anatomy.family.rotary is None:
+    if not _turns(base):
         return converted
     return _rotated(_explicit(converted), base, turn=1)
 
@@ -153,9 +153,26 @@ def from_first_position(converted: Converted, base: BaseShape) -> Converted:
 def to_first_position(converted: Converted, base: BaseShape) -> Converted:
     """Return the vectors written out, for such a library: the reverse of `from_first_position`."""
     written_out = _explicit(converted)
-    if base.anatomy.family.rotary is None:
+    if not _turns(base):
         return written_out
     return _rotated(written_out, base, turn=-1)
+
+
+def _turns(base: BaseShape) -> bool:
+    """Whether a base's positions are rotations that a cache's length moves on.
+
+    Raises:
+        ExchangeError: they are moved on, and are vectors that are added: nothing makes up for it.
+    """
+    from torch import nn
+
+    module = base.anatomy.rotary()
+    if isinstance(module, nn.Embedding):
+        raise ExchangeError(
+            f"`adapters` leaves the text's positions as they are behind a prefix, here a "
+            f"`{base.identity.architecture}` model moves them on, and its positions are learned"
+        )
+    return module is not None
 
 
 def _explicit(converted: Converted) -> Converted:

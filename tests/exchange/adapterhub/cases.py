@@ -7,7 +7,7 @@ from typing import Any
 Case = dict[str, Any]
 
 ENCODERS = ("xlm-roberta", "bert", "roberta", "distilbert")
-DECODERS = ("llama", "mistral")
+DECODERS = ("llama", "mistral", "gpt2")
 FAMILIES = (*ENCODERS, *DECODERS)
 SMALL = {"reduction_factor": 4, "phm_dim": 2}
 
@@ -141,6 +141,8 @@ def cases() -> list[Case]:
 
     for base in FAMILIES:
         for name, config in EVERYWHERE.items():
+            if base == "gpt2" and name.startswith("prefix"):
+                continue  # refused, see test_refusals
             add(name, base, {"a": config}, pickle=name.startswith("prefix"))
         add("headless", base, {"a": seq()}, headless=True)
         stacked = {"l": seq(**INVERSE), "t": seq(reduction_factor=8)}

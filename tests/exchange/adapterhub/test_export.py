@@ -27,7 +27,11 @@ AGAIN = [c for c in cases() if "fusion" not in c and "static" not in c.get("head
 OWN: dict[str, tuple[str, str, dict[str, Any]]] = {
     "own-pfeiffer": ("xlm-roberta", "bottleneck", {"reduction": 4.0, "activation": "gelu_new"}),
     "own-inverse": ("bert", "bottleneck", {"reduction": 2.0, "invertible": True}),
-    "own-houlsby": ("distilbert", "bottleneck", {"placement": "houlsby", "activation": "silu", "reduction": 4.0}),
+    "own-houlsby": (
+        "distilbert",
+        "bottleneck",
+        {"placement": "houlsby", "activation": "silu", "reduction": 4.0},
+    ),
     "own-parallel": ("llama", "bottleneck", {"placement": "parallel", "scale": 4.0}),
     "own-lora": ("llama", "lora", {"rank": 4, "alpha": 8.0, "parts": ["query", "key", "ffn_up"]}),
     "own-rslora": ("bert", "lora", {"rank": 4, "alpha": 8.0, "rank_stabilised": True}),
@@ -70,7 +74,9 @@ def exported(place: Place, saved: Path, tmp_path_factory: pytest.TempPathFactory
     plan: list[Case] = []
     for number, case in enumerate(AGAIN):
         head = case.get("head", {})
-        named = {} if "label2id" in head else {"labels": tuple("abcde"[: head.get("num_labels", 0)])}
+        named = (
+            {} if "label2id" in head else {"labels": tuple("abcde"[: head.get("num_labels", 0)])}
+        )
         details = replace(TASK, **named) if head else LANGUAGE
         folders = {}
         for name in case["adapters"]:

@@ -39,9 +39,7 @@ def test_hidden_states_are_the_librarys(case: Case, place: Place, saved: Path) -
 
 
 @pytest.mark.parametrize("case", [c for c in ALL if c.get("vocabulary")], ids=ids)
-def test_the_inverse_is_undone_before_the_vocabulary(
-    case: Case, place: Place, saved: Path
-) -> None:
+def test_the_inverse_is_undone_before_the_vocabulary(case: Case, place: Place, saved: Path) -> None:
     """The library's own head forgets the base's vocabulary bias, so scores are compared without."""
     base = place.bases[case["base"]]
     with attach(base, composed(case, place, saved), home=place.home), torch.no_grad():
@@ -85,9 +83,7 @@ def test_labels_stand_in_the_order_of_their_numbers(place: Place, saved: Path) -
     assert adapter.manifest.head.labels == ("no", "yes")
 
 
-def test_a_family_member_reads_as_adapters_says_not_as_peft_does(
-    place: Place, saved: Path
-) -> None:
+def test_a_family_member_reads_as_adapters_says_not_as_peft_does(place: Place, saved: Path) -> None:
     """In the library's own wrapping of Llama `intermediate` is the down projection."""
     adapter = place.take(saved / "llama-ia3" / "a", "llama")
     assert adapter.manifest.config["outputs"] == ["key", "value", "ffn_down"]
