@@ -181,13 +181,21 @@ def _method_config(
     if not isinstance(found, dict):
         raise ExchangeError(f"`{path}`: `config` must be an object, found `{found}`")
     if fusion:
-        return {**found, "architecture": FUSION}, ()
+        return {**found, "architecture": FUSION, "members": _members(outer, path)}, ()
     kind = found.get("architecture")
     if kind in _REFUSED:
         raise ExchangeError(f"`{path.parent}` is of architecture `{kind}`: {_REFUSED[kind]}")
     if kind is None:
         return architectures.completed(found, old_names=version is None), ()
     return _right_scaling(found, version)
+
+
+def _members(outer: Mapping[str, Any], path: Path) -> list[str]:
+    """Return the names of a fusion's members, in order."""
+    names = outer.get("adapter_names") or str(outer["name"]).split(",")
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ExchangeError(f"`{path}`: `adapter_names` must be a list of names, found `{names}`")
+    return names
 
 
 def _right_scaling(

@@ -66,6 +66,11 @@ def block_path(base: BaseShape, block: str, layer: int) -> str:
     return f"{base.anatomy.family.layers}.{layer}.{inside}.adapters"
 
 
+def fusion_path(base: BaseShape, block: str, layer: int) -> str:
+    """Return where a layer keeps what fuses bottlenecks of a block."""
+    return block_path(base, block, layer).removesuffix("adapters") + "adapter_fusion_layer"
+
+
 def linear_part(base: BaseShape, name: str, *, interface: bool) -> str:
     """Return our part for the library's `intermediate` or `output`.
 

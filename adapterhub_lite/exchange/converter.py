@@ -19,6 +19,7 @@ from adapterhub_lite.errors import ExchangeError, near
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from adapterhub_lite.adapter import Adapter
     from adapterhub_lite.exchange.bases import BaseShape
     from adapterhub_lite.methods.config import MethodConfig
 
@@ -73,6 +74,8 @@ class Reading:
     tensors: Tensors
     base: BaseShape
     prefix: str = ""
+    over: tuple[Adapter, ...] = ()
+    """What the user says is underneath, bottom first: the members of a fusion come last."""
 
 
 @dataclass(frozen=True, slots=True)

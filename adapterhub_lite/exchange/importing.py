@@ -99,7 +99,9 @@ def convert(
     what = f"method `{opened.method}`" if opened.method else "the method"
     converter = fitting(plugins.converters, format.name, opened.config, f"{what} in `{folder}`")
     method = plugins.method(converter.method)
-    converted = converter.read(Reading(opened.config, parts.tensors, shape, parts.prefix))
+    over = tuple(home.registry.get(ref) for ref in details.over)
+    reading = Reading(opened.config, parts.tensors, shape, parts.prefix, over)
+    converted = converter.read(reading)
     parts.tensors.finish()
     assert details.kind is not None
     manifest = Manifest(
@@ -113,7 +115,7 @@ def convert(
         task=details.task,
         dataset=details.dataset,
         head=parts.head,
-        trained_over=_underneath(home, details.over),
+        trained_over=tuple(adapter.underneath() for adapter in over),
         seen=_underneath(home, details.seen),
         licence=details.licence,
         authors=details.authors,

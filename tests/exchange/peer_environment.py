@@ -54,9 +54,7 @@ def main() -> None:
     if make(folder):
         print(f"`adapters` is ready in {folder.name}")
     else:
-        print(
-            "NOT INSTALLED: `adapters` cannot be asked here, its tests will be expected failures"
-        )
+        print("NOT INSTALLED: `adapters` cannot be asked here, its tests will be expected failures")
         print((folder / UNAVAILABLE).read_text(encoding="utf-8").strip())
 
 

@@ -165,7 +165,10 @@ def cases() -> list[Case]:
     add("static-classify", "distilbert", {"a": seq()}, head=STATIC["static-classify"])
     add("static-tag", "bert", {"a": seq()}, head=STATIC["static-tag"])
     fusion = {"members": ["m", "n"], "config": "dynamic"}
-    add(
-        "fusion", "xlm-roberta", {"m": seq(), "n": seq()}, fusion=fusion, setup={"fuse": ["m", "n"]}
-    )
+    for base, config in (("xlm-roberta", seq()), ("llama", seq()), ("bert", double())):
+        pair = {"m": config, "n": config}
+        add("fusion", base, pair, fusion=fusion, setup={"fuse": ["m", "n"]})
+    three = {"l": seq(**INVERSE), "m": seq(), "n": seq()}
+    setup = ["l", {"fuse": ["m", "n"]}]
+    add("fusion-stack", "bert", three, fusion={**fusion, "config": "static"}, setup=setup)
     return found

@@ -48,10 +48,10 @@ class Place:
     folders: dict[str, Path]
     bases: dict[str, Base]
 
-    def take(self, folder: Path, base: str, details: Details = LANGUAGE, **more: Any) -> Adapter:
+    def take(self, folder: Path, family: str, details: Details = LANGUAGE, **more: Any) -> Adapter:
         """Import a folder under a new name."""
         name = f"a{self.home.registry.count()}"
-        options = {"base": f"tiny-{base}", "allow_pickle": True, **more}
+        options = {"base": f"tiny-{family}", "allow_pickle": True, **more}
         adapter, _ = import_folder(folder, home=self.home, name=name, details=details, **options)
         return adapter
 

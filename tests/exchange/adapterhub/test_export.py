@@ -100,8 +100,8 @@ def reread(peer: Peer, exported: list[Case]) -> Path:
 
 
 def check(found: dict[str, Tensor], wanted: dict[str, Tensor]) -> None:
-    for key in wanted:
-        pair = (found[key], wanted[key])
+    for key, theirs_before in wanted.items():
+        pair = (found[key], theirs_before)
         same_rows = pair[0].shape[:2] == REAL.shape
         ours, theirs = (tensor[REAL] if same_rows else tensor for tensor in pair)
         torch.testing.assert_close(ours, theirs, atol=CLOSE, rtol=0)

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from adapterhub_lite.errors import ExchangeError
 from adapterhub_lite.model.attach import attach
 from tests.exchange.adapterhub.cases import Case, cases
 from tests.exchange.adapterhub.conftest import CLOSE, TASK, Place, batch, outputs
@@ -87,3 +88,21 @@ def test_a_family_member_reads_as_adapters_says_not_as_peft_does(place: Place, s
     """In the library's own wrapping of Llama `intermediate` is the down projection."""
     adapter = place.take(saved / "llama-ia3" / "a", "llama")
     assert adapter.manifest.config["outputs"] == ["key", "value", "ffn_down"]
+
+
+@pytest.mark.parametrize("case", [c for c in ALL if "fusion" in c], ids=ids)
+def test_fusions_over_members_that_came_in_before(case: Case, place: Place, saved: Path) -> None:
+    folder, base = saved / case["id"], case["base"]
+    refs = {name: place.take(folder / name, base).ref for name in case["adapters"]}
+    members = tuple(refs[name] for name in case["fusion"]["members"])
+    details = replace(TASK, over=tuple(refs.values()))
+    with pytest.raises(ExchangeError, match="it fuses `m`, `n`, which the folder does not hold"):
+        place.take(folder / "fusion", base, replace(TASK, over=members[:1]))
+    fusion = place.take(folder / "fusion", base, details)
+    below = [ref for ref in refs.values() if ref not in members]
+    fused = f"fuse({', '.join(members)})"
+    composition = f"stack({', '.join([*below, fused, fusion.ref])})"
+    found = place.hidden(base, composition, batch())
+    torch.testing.assert_close(
+        found[REAL], outputs(saved, case["id"])["hidden"][REAL], atol=CLOSE, rtol=0
+    )

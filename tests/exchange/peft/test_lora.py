@@ -12,7 +12,7 @@ from torch import Tensor
 
 from adapterhub_lite.testing.kit import Batch
 from tests.exchange.peft import peer
-from tests.exchange.peft.conftest import FAMILIES, LANGUAGE, TASK, assert_same
+from tests.exchange.peft.conftest import FAMILIES, assert_same
 
 Folder = Callable[..., Path]
 Computed = Callable[..., Tensor]
