@@ -214,10 +214,61 @@ def _only_linear(keys: Sequence[str]) -> None:
             raise ExchangeError(f"DoRA at `{key}` has no form here, only at linear parts of layers")
 
 
+# ---------------------------------------------------------------------------- adapters' files
+
+
+class AdapterHubDoRA(Converter):
+    """DoRA in `adapters`: a LoRA config with `use_dora`; m is `m.weight`.
+
+    That library divides by the norm of W + B A, unscaled, and rescales a bias along.  So what it
+    trained is of this form only with a scaling of 1, and at parts without bias.
+    """
+
+    name = "adapterhub-dora"
+    format = "adapterhub"
+    method = "dora"
+
+    def fits(self, config: Mapping[str, Any]) -> bool:
+        """Whether it is LoRA with `use_dora`."""
+        lora = config.get("architecture") == "lora" and config.get("vera_d") is None
+        return lora and bool(config.get("use_dora"))
+
+    def read(self, reading: Reading) -> Converted:
+        """Return the adapter; see `Converter.read`."""
+        from adapterhub_lite.exchange import adapterhub_lora as lora
+
+        options = lora.lora_options(reading.config)
+        if options["r"] != options["alpha"]:
+            raise ExchangeError(
+                f"config `alpha` is {options['alpha']} with `r` {options['r']}: `adapters` scales "
+                "a DoRA's change and not its norm, which is no DoRA"
+            )
+        parts = lora.lora_parts(options, reading.base)
+        sites = lora.lora_sites(parts, options["leave_out"], reading.base)
+        _without_bias(sites, reading)
+        weights = {}
+        for site, path in sites:
+            for theirs, ours in (("lora_A", "A"), ("lora_B", "B")):
+                weights[f"{site}.{ours}"] = reading.tensors.take(f"{path}.{theirs}")
+            weights[f"{site}.m"] = reading.tensors.take(f"{path}.m.weight").flatten()
+        config = DoRAConfig(rank=options["r"], alpha=float(options["alpha"]), parts=parts)
+        return Converted(config, weights, tuple(sorted(set(options["leave_out"]))))
+
+
+def _without_bias(sites: Sequence[tuple[str, str]], reading: Reading) -> None:
+    for key, _ in sites:
+        part, _, layer = key.partition(".")
+        site = reading.base.anatomy.site(part, int(layer))
+        if site is None or site.bias is not None:
+            raise ExchangeError(
+                f"`adapters` rescales the bias of `{part}` as well, which is no DoRA"
+            )
+
+
 @hookimpl
 def ahl_converters() -> Sequence[Converter]:
-    """Return how peft spells it."""
-    return [PeftDoRA()]
+    """Return how peft and adapters spell it."""
+    return [PeftDoRA(), AdapterHubDoRA()]
 
 
 @hookimpl

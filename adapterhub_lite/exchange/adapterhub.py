@@ -187,6 +187,11 @@ def _method_config(
         raise ExchangeError(f"`{path.parent}` is of architecture `{kind}`: {_REFUSED[kind]}")
     if kind is None:
         return architectures.completed(found, old_names=version is None), ()
+    if found.get("vera_d") is not None:
+        raise ExchangeError(
+            f"`{path.parent}` is VeRA as `{architectures.LIBRARY}` has it: whole matrices where "
+            "the method has vectors"
+        )
     return _right_scaling(found, version)
 
 

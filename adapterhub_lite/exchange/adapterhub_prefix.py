@@ -53,6 +53,7 @@ class PrefixConverter(Converter):
     def read(self, reading: Reading) -> Converted:
         """Return the adapter; see `Converter.read`."""
         options = _prefix_options(reading.config)
+        _turns(reading.base)  # or refuse, before any tensor is looked at
         base, length = reading.base, options["prefix_length"]
         layers = [n for n in range(base.anatomy.layers) if n not in options["leave_out"]]
         place = f"prefix_tuning.prefix_tunings.{keys.prefix_place(base)}"

@@ -51,7 +51,7 @@ def test_code_is_never_run(archive: bool | None, tmp_path: Path) -> None:
         path.write_bytes(pickle.dumps({"a": Hostile(trace)}))
     else:
         torch.save({"a": Hostile(trace)}, path, _use_new_zipfile_serialization=archive)
-    with pytest.raises(ExchangeError, match="not a plain file of tensors|not a file of tensors"):
+    with pytest.raises(ExchangeError, match=r"is not a (plain )?file of tensors"):
         read_pickle(path, allowed=True)
     assert not trace.exists()
 

@@ -131,44 +131,62 @@ STATIC: dict[str, dict[str, Any]] = {
 }
 
 
+INTERFACE = ("seq", "double", "parallel", "inverse", "lora-all", "ia3")
+"""Configs that are tried on Qwen2, which the library wraps through a description of its parts."""
+
+
+class _Cases(list[Case]):
+    """Cases, each with its own seed."""
+
+    def one(self, name: str, base: str, adapters: dict[str, Any], **more: Any) -> None:
+        """Add a case; without `setup` its first adapter is active."""
+        case = {"id": f"{base}-{name}", "base": base, "adapters": adapters, "seed": len(self)}
+        self.append({**case, "setup": next(iter(adapters)), **more})
+
+
 def cases() -> list[Case]:
-    """Return all cases, each with its own seed."""
-    found: list[Case] = []
-
-    def add(name: str, base: str, adapters: dict[str, Any], **more: Any) -> None:
-        one = {"id": f"{base}-{name}", "base": base, "adapters": adapters, "seed": len(found)}
-        found.append({**one, "setup": next(iter(adapters)), **more})
-
+    """Return all cases."""
+    found = _Cases()
     for base in FAMILIES:
-        for name, config in EVERYWHERE.items():
-            if base == "gpt2" and name.startswith("prefix"):
-                continue  # refused, see test_refusals
-            add(name, base, {"a": config}, pickle=name.startswith("prefix"))
-        add("headless", base, {"a": seq()}, headless=True)
-        stacked = {"l": seq(**INVERSE), "t": seq(reduction_factor=8)}
-        add("stack", base, stacked, setup=["l", "t"])
+        _add_family(found, base)
+    for name in INTERFACE:
+        found.one(name, "qwen2", {"a": EVERYWHERE[name]}, headless=True)
     for name, config in OPTIONS.items():
-        add(name, "xlm-roberta", {"a": config}, pickle=bool(config.get("ln_before")))
-    for name, config in {
-        "sum": seq(residual_before_ln=False),
-        "scaled": seq(scaling="learned"),
-    }.items():
-        add(name, "llama", {"a": config})
-    add("stack-double", "bert", {"l": double(), "t": double()}, setup=["l", "t"])
-    for name in ("xlm-roberta", "bert"):
-        add("vocabulary", name, {"a": seq(**INVERSE)}, vocabulary=True)
-    for name, head in HEADS.items():
-        add(name, "xlm-roberta", {"a": seq()}, head=head)
-    add("tag", "distilbert", {"a": lora()}, head=HEADS["tag"])
-    for name, head in STATIC.items():
-        add(name, "xlm-roberta", {"a": seq()}, head=head)
-    add("static-classify", "distilbert", {"a": seq()}, head=STATIC["static-classify"])
-    add("static-tag", "bert", {"a": seq()}, head=STATIC["static-tag"])
+        found.one(name, "xlm-roberta", {"a": config}, pickle=bool(config.get("ln_before")))
+    found.one("sum", "llama", {"a": seq(residual_before_ln=False)})
+    found.one("scaled", "llama", {"a": seq(scaling="learned")})
+    found.one("dora", "llama", {"a": lora(use_dora=True, r=8, intermediate_lora=True)})
+    found.one("stack-double", "bert", {"l": double(), "t": double()}, setup=["l", "t"])
+    for base in ("xlm-roberta", "bert"):
+        found.one("vocabulary", base, {"a": seq(**INVERSE)}, vocabulary=True)
+    _add_heads(found)
+    _add_fusions(found)
+    return list(found)
+
+
+def _add_family(found: _Cases, base: str) -> None:
+    for name, config in EVERYWHERE.items():
+        if not (base == "gpt2" and name.startswith("prefix")):  # refused, see test_refusals
+            found.one(name, base, {"a": config}, pickle=name.startswith("prefix"))
+    found.one("headless", base, {"a": seq()}, headless=True)
+    stacked = {"l": seq(**INVERSE), "t": seq(reduction_factor=8)}
+    found.one("stack", base, stacked, setup=["l", "t"])
+
+
+def _add_heads(found: _Cases) -> None:
+    for name, head in (HEADS | STATIC).items():
+        found.one(name, "xlm-roberta", {"a": seq()}, head=head)
+    found.one("tag", "distilbert", {"a": lora()}, head=HEADS["tag"])
+    found.one("static-classify", "distilbert", {"a": seq()}, head=STATIC["static-classify"])
+    found.one("static-tag", "bert", {"a": seq()}, head=STATIC["static-tag"])
+
+
+def _add_fusions(found: _Cases) -> None:
     fusion = {"members": ["m", "n"], "config": "dynamic"}
     for base, config in (("xlm-roberta", seq()), ("llama", seq()), ("bert", double())):
         pair = {"m": config, "n": config}
-        add("fusion", base, pair, fusion=fusion, setup={"fuse": ["m", "n"]})
+        found.one("fusion", base, pair, fusion=fusion, setup={"fuse": ["m", "n"]})
     three = {"l": seq(**INVERSE), "m": seq(), "n": seq()}
     setup = ["l", {"fuse": ["m", "n"]}]
-    add("fusion-stack", "bert", three, fusion={**fusion, "config": "static"}, setup=setup)
-    return found
+    static = {**fusion, "config": "static"}
+    found.one("fusion-stack", "bert", three, fusion=static, setup=setup)

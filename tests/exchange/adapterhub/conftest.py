@@ -77,7 +77,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
     (home.path / "plugins").mkdir(exist_ok=True)
     for file in PLUGINS.glob("*.py"):
         (home.path / "plugins" / file.name).write_bytes(file.read_bytes())
-    folders = {name: save_tiny_base(root / f"tiny-{name}", name) for name in FAMILIES}
+    folders = {name: save_tiny_base(root / f"tiny-{name}", name) for name in (*FAMILIES, "qwen2")}
     bases = {name: load_base(folder) for name, folder in folders.items()}
     for name, base in bases.items():
         home.registry.add_base(base.identity, str(folders[name]))
@@ -106,13 +106,8 @@ def peer(place: Place, tmp_path_factory: pytest.TempPathFactory) -> Peer:
         }
         (root / "plan.json").write_text(json.dumps(plan), encoding="utf-8")
         script = Path(__file__).with_name("peer.py")
-        command = [
-            peer_environment.interpreter(folder),
-            script,
-            what,
-            root / "plan.json",
-            root / "out",
-        ]
+        program = [str(peer_environment.interpreter(folder)), str(script)]
+        command = [*program, what, str(root / "plan.json"), str(root / "out")]
         silent = {**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONPATH": ""}
         found = subprocess.run(command, capture_output=True, text=True, check=False, env=silent)
         assert found.returncode == 0, found.stderr[-3000:]

@@ -21,7 +21,11 @@ from tests.exchange.adapterhub.cases import Case, cases
 from tests.exchange.adapterhub.conftest import CLOSE, LANGUAGE, TASK, Peer, Place, batch, outputs
 
 REAL = batch()["attention_mask"].bool()
-AGAIN = [c for c in cases() if "fusion" not in c and "static" not in c.get("head", {})]
+AGAIN = [
+    case
+    for case in cases()
+    if "fusion" not in case and "static" not in case.get("head", {}) and case["id"] != "llama-dora"
+]
 """Cases that go out again after they came in."""
 
 OWN: dict[str, tuple[str, str, dict[str, Any]]] = {
@@ -74,10 +78,8 @@ def exported(place: Place, saved: Path, tmp_path_factory: pytest.TempPathFactory
     plan: list[Case] = []
     for number, case in enumerate(AGAIN):
         head = case.get("head", {})
-        named = (
-            {} if "label2id" in head else {"labels": tuple("abcde"[: head.get("num_labels", 0)])}
-        )
-        details = replace(TASK, **named) if head else LANGUAGE
+        labels = () if "label2id" in head else tuple("abcde"[: head.get("num_labels", 0)])
+        details = replace(TASK, labels=labels) if head else LANGUAGE
         folders = {}
         for name in case["adapters"]:
             adapter = place.take(saved / case["id"] / name, case["base"], details)

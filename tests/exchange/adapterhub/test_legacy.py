@@ -21,6 +21,17 @@ from adapterhub_lite.exchange import Details, import_folder
 from tests.exchange.adapterhub.conftest import CLOSE, LANGUAGE, Place, batch, outputs
 
 REAL = batch()["attention_mask"].bool()
+KEPT = (
+    "adapter_residual_before_ln",
+    "ln_after",
+    "ln_before",
+    "mh_adapter",
+    "original_ln_after",
+    "original_ln_before",
+    "output_adapter",
+    "reduction_factor",
+    "residual_before_ln",
+)
 OLD_NAMES = {"gelu": "gelu_orig", "gelu_new": "gelu"}
 
 
@@ -30,9 +41,7 @@ def age(saved: Path, case: str, to: Path, kind: str, **outer: Any) -> Path:
     config = json.loads((source / "adapter_config.json").read_text())
     inner = config["config"]
     name = inner["non_linearity"]
-    keep = ("ln_after", "ln_before", "mh_adapter", "output_adapter", "original_ln_after")
-    keep += ("original_ln_before", "reduction_factor", "residual_before_ln")
-    old = {key: inner[key] for key in (*keep, "adapter_residual_before_ln")}
+    old = {key: inner[key] for key in KEPT}
     old["non_linearity"] = OLD_NAMES.get(name, name)
     old["invertible_adapter"] = {
         "block_type": "nice",

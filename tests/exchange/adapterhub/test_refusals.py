@@ -17,7 +17,8 @@ from adapterhub_lite.cli import main
 from adapterhub_lite.errors import AhlError, ExchangeError, WeightsError
 from tests.exchange.adapterhub.conftest import LANGUAGE, TASK, Place
 
-Change = Callable[[Path], None]
+ONLY_LORA = {"r": 8, "alpha": 8}
+Change = Callable[[Path], object]
 
 
 @pytest.fixture
@@ -29,6 +30,8 @@ def folder(saved: Path, tmp_path: Path) -> Path:
 def config(folder: Path, inner: dict[str, Any] | None = None, **outer: Any) -> None:
     path = folder / "adapter_config.json"
     found = json.loads(path.read_text())
+    if inner and "r" in inner:  # options of another method
+        found["config"] = {}
     found["config"] |= inner or {}
     path.write_text(json.dumps({**found, **outer}))
 
@@ -98,19 +101,28 @@ DEFECTS: dict[str, tuple[Change, str]] = {
     "reft": (lambda f: config(f, {"architecture": "reft"}), "`reft`"),
     "a union": (lambda f: config(f, {"architecture": "union"}), "`union`: several methods"),
     "a task's own": (lambda f: config(f, {"architecture": "mtl_lora"}), "`mtl_lora`"),
+    "vera": (lambda f: config(f, {"architecture": "lora", "vera_d": 0.1}), "is VeRA as"),
+    "dora on biases": (
+        lambda f: config(f, {"architecture": "lora", "use_dora": True, **ONLY_LORA}),
+        "rescales the bias of `query`",
+    ),
+    "dora with a scaling": (
+        lambda f: config(f, {"architecture": "lora", "use_dora": True, **ONLY_LORA, "r": 4}),
+        "`alpha` is 8 with `r` 4",
+    ),
     "something new": (lambda f: config(f, {"architecture": "next"}), "nothing here reads"),
-    "embeddings": (lambda f: (f / "embedding.pt").write_bytes(b"") and None, "`embedding.pt`"),
+    "embeddings": (lambda f: (f / "embedding.pt").write_bytes(b""), "`embedding.pt`"),
     "a set-up": (
-        lambda f: (f / "adapter_setup.json").write_text("{}") and None,
+        lambda f: (f / "adapter_setup.json").write_text("{}"),
         "several adapters",
     ),
     "no weights": (lambda f: (f / "adapter.safetensors").unlink(), "has neither"),
     "broken weights": (
-        lambda f: (f / "adapter.safetensors").write_bytes(b"\xff" * 64) and None,
+        lambda f: (f / "adapter.safetensors").write_bytes(b"\xff" * 64),
         "cannot read",
     ),
     "a config that is no object": (
-        lambda f: (f / "adapter_config.json").write_text('{"config": 3, "name": "a"}') and None,
+        lambda f: (f / "adapter_config.json").write_text('{"config": 3, "name": "a"}'),
         "must be an object",
     ),
 }
@@ -195,7 +207,7 @@ def test_a_prefix_on_learned_positions_is_refused(
 ) -> None:
     folder = Path(shutil.copytree(saved / "bert-prefix-flat" / "a", tmp_path / "f"))
     config(folder, model_type="gpt2")
-    with pytest.raises(AhlError, match="positions are learned|lacks tensor"):
+    with pytest.raises(AhlError, match=r"positions are learned"):
         place.take(folder, "gpt2")
 
 
