@@ -91,13 +91,13 @@ def targets(reading: Reading, stored: Collection[str]) -> list[str]:
     """Return the paths that a config targets, of those that the base has.
 
     Modules outside the trunk (a language-modelling head) count where the folder has tensors for
-    them: which head class the adapter was made on is not written down.
+    them: which head class the adapter was made on is not written down.  The pooler belongs to heads.
     """
     config, base = reading.config, reading.base
     full = {
         full_name(reading, path): path
         for path in _changeable(base)
-        if path in base.trunk_names or path in stored
+        if (path in base.trunk_names and not path.startswith("pooler.")) or path in stored
     }
     names = sorted(full)
     wanted = config.get("target_modules")

@@ -21,6 +21,13 @@ from adapterhub_lite.testing.models import save_tiny_base
 
 PLUGINS = Path(__file__).resolve().parents[3] / "plugins"
 FAMILIES = ("xlm-roberta", "bert", "llama", "gpt2", "qwen2")
+HEADED = {
+    "xlm-roberta": "AutoModelForMaskedLM",
+    "bert": "AutoModelForMaskedLM",
+    "llama": "AutoModelForCausalLM",
+    "gpt2": "AutoModelForCausalLM",
+    "qwen2": "AutoModelForCausalLM",
+}
 
 
 @pytest.fixture(scope="session")

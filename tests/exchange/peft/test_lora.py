@@ -12,18 +12,11 @@ from torch import Tensor
 
 from adapterhub_lite.testing.kit import Batch
 from tests.exchange.peft import peer
-from tests.exchange.peft.conftest import FAMILIES, assert_same
+from tests.exchange.peft.conftest import FAMILIES, HEADED, assert_same
 
 Folder = Callable[..., Path]
 Computed = Callable[..., Tensor]
 
-HEADED = {
-    "xlm-roberta": "AutoModelForMaskedLM",
-    "bert": "AutoModelForMaskedLM",
-    "llama": "AutoModelForCausalLM",
-    "gpt2": "AutoModelForCausalLM",
-    "qwen2": "AutoModelForCausalLM",
-}
 FIRST = {
     "xlm-roberta": ["query", "value"],
     "bert": ["query", "value"],
