@@ -146,6 +146,8 @@ class AdapterHubIA3(Converter):
         from adapterhub_lite.exchange import adapterhub_lora as lora
 
         config: IA3Config = writing.config
+        if config.sites:
+            raise ExchangeError("`adapters` names no single sites (`sites`)")
         if config.inputs:
             raise ExchangeError(
                 f"`adapters` scales outputs only, this one the input of `{config.inputs[0]}`"

@@ -282,4 +282,4 @@ def test_configs_survive_json_and_settings() -> None:
     assert config == LoRAConfig(rank=4, parts=("query", "key"), rank_stabilised=True)
     assert LoRAConfig.from_mapping(config.to_mapping()) == config
     assert LoRAConfig.from_settings(["parts=value"]).parts == ("value",)
-    assert {info.name for info in LoRAConfig.describe()} == set(config.to_mapping())
+    assert {info.name for info in LoRAConfig.describe()} >= set(config.to_mapping())

@@ -98,7 +98,7 @@ def test_a_combination_that_peft_saved_is_what_it_is(
 def test_our_average_of_two_is_the_formula(
     tmp_path: Path, base_folder: Folder, home: Home, loaded: Any, batch: Batch
 ) -> None:
-    """Other ranks at some sites; the base's weights changed by hand by sum c s B A are the check."""
+    """Other ranks at some sites; the check is the base with sum c s B A added by hand."""
     base = base_folder("bert")
     name = register(home, loaded(base), base)
     pattern = {"intermediate.dense": 2}

@@ -162,8 +162,8 @@ def test_labels(tmp_path: Path, base_folder: Folder, home: Home, loaded: Any) ->
     second, _ = import_folder(folder, home=home, name="b", details=named, base=name)
     assert second.manifest.head is not None
     assert second.manifest.head.labels == named.labels
+    details = replace(TASK, labels=("O", "B"))
     with pytest.raises(UsageError, match="has 3 labels, 2 are named"):
-        details = replace(TASK, labels=("O", "B"))
         import_folder(folder, home=home, name="c", details=details, base=name)
 
 
