@@ -91,7 +91,7 @@ def targets(reading: Reading, stored: Collection[str]) -> list[str]:
     """Return the paths that a config targets, of those that the base has.
 
     Modules outside the trunk (a language-modelling head) count where the folder has tensors for
-    them: which head class the adapter was made on is not written down.  The pooler is part of heads.
+    them: which head class the adapter was made on is not written down.  The pooler is a head's.
     """
     config, base = reading.config, reading.base
     full = {

@@ -16,6 +16,7 @@ from adapterhub_lite.adapter import HeadSpec, Manifest
 from adapterhub_lite.errors import ExchangeError
 from adapterhub_lite.exchange import export, import_folder
 from adapterhub_lite.home import Home
+from adapterhub_lite.model.attach import attach
 from adapterhub_lite.model.base import Base
 from adapterhub_lite.model.loaded import HEAD
 from adapterhub_lite.plugins import Plugins
@@ -129,8 +130,6 @@ def test_language_adapters(
     encoder = family in ("xlm-roberta", "bert")
     if method == "prefix" and encoder:
         expected = peer.outputs(tmp_path / "out", folder, "AutoModel", batch)
-        from adapterhub_lite.model.attach import attach
-
         with torch.no_grad(), attach(base, ref, home=home):
             found = base.trunk(**batch).last_hidden_state
     else:
@@ -144,8 +143,6 @@ def test_language_adapters(
 def _hidden(
     out: Path, folder: Path, base: Base, ref: str, home: Home, batch: Batch
 ) -> tuple[Tensor, Tensor]:
-    from adapterhub_lite.model.attach import attach
-
     with peer.quiet():
         model: Any = peft.PeftModel.from_pretrained(
             peer.model_of(folder, "AutoModelForMaskedLM"), str(out)

@@ -9,7 +9,7 @@ from typing import Any
 import peft
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from adapterhub_lite.exchange import import_folder
@@ -116,8 +116,6 @@ def test_our_average_of_two_is_the_formula(
         tensors = load_file(folder / "adapter_model.safetensors")
         if seed:
             tensors = {key: tensor.flip(0) for key, tensor in tensors.items()}
-            from safetensors.torch import save_file
-
             save_file(
                 {k: t.contiguous() for k, t in tensors.items()},
                 folder / "adapter_model.safetensors",

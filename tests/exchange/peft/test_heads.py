@@ -16,10 +16,11 @@ from torch import Tensor
 from adapterhub_lite.errors import ExchangeError, UsageError
 from adapterhub_lite.exchange import import_folder
 from adapterhub_lite.home import Home
+from adapterhub_lite.model.attach import attach
 from adapterhub_lite.testing.kit import Batch
 from adapterhub_lite.testing.models import CONFIGS, tiny_tokenizer
 from tests.exchange.peft import peer
-from tests.exchange.peft.conftest import FAMILIES, TASK, assert_same, register
+from tests.exchange.peft.conftest import FAMILIES, LANGUAGE, TASK, assert_same, register
 
 Folder = Callable[..., Path]
 Computed = Callable[..., Tensor]
@@ -110,11 +111,12 @@ def test_heads_of_other_methods(
 ) -> None:
     base = base_folder("xlm-roberta")
     settings: dict[str, Any] = {"task_type": "SEQ_CLS", "target_modules": ["query"]}
-    config = {
-        "ia3": lambda: peft.IA3Config(**settings, feedforward_modules=[]),
-        "vera": lambda: peft.VeraConfig(**settings, r=4),
-        "dora": lambda: peft.LoraConfig(**settings, use_dora=True),
-    }[method]()
+    configs: dict[str, peft.PeftConfig] = {
+        "ia3": peft.IA3Config(**settings, feedforward_modules=[]),
+        "vera": peft.VeraConfig(**settings, r=4),
+        "dora": peft.LoraConfig(**settings, use_dora=True),
+    }
+    config = configs[method]
     folder = peer.save(tmp_path / "a", base, TEXTS, config, num_labels=4)
     expected = peer.outputs(folder, base, TEXTS, batch, num_labels=4)
     assert_same(computed(folder, base, TASK), expected, batch)
@@ -129,9 +131,7 @@ def test_an_adapter_of_the_bare_encoder(
     config = peft.LoraConfig(r=3, target_modules=r".*\.(query|intermediate\.dense)")
     folder = peer.save(tmp_path / "a", base, kind, config)
     name = register(home, loaded(base), base)
-    adapter, _ = import_folder(folder, home=home, name="a", details=_language(), base=name)
-    from adapterhub_lite.model.attach import attach
-
+    adapter, _ = import_folder(folder, home=home, name="a", details=LANGUAGE, base=name)
     model = loaded(base)
     with torch.no_grad(), attach(model, adapter.ref, home=home):
         found = model.trunk(**batch).last_hidden_state
@@ -141,12 +141,6 @@ def test_an_adapter_of_the_bare_encoder(
         with torch.no_grad():
             expected = trunk(**batch).last_hidden_state
     assert_same(found, expected, batch)
-
-
-def _language() -> Any:
-    from tests.exchange.peft.conftest import LANGUAGE
-
-    return LANGUAGE
 
 
 def test_labels(tmp_path: Path, base_folder: Folder, home: Home, loaded: Any) -> None:

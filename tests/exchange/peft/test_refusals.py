@@ -1,4 +1,4 @@
-"""What peft loads without a word, or computes in a way that has no form here: an error that names it.
+"""What peft loads without a word, or what has no form here: an error that names it.
 
 The first group are peft's silent failures, each reproduced with peft 0.21.2.
 """
@@ -44,7 +44,8 @@ def take_in(home: Home, base_folder: Folder, loaded: Loaded) -> Callable[..., No
 
     def take(folder: Path, *, on: str = "bert", **settings: Any) -> None:
         name = register(home, loaded(base_folder(on)), base_folder(on))
-        import_folder(folder, home=home, name="a", **{"details": LANGUAGE, "base": name} | settings)
+        given: dict[str, Any] = {"details": LANGUAGE, "base": name, **settings}
+        import_folder(folder, home=home, name="a", **given)
 
     return take
 
@@ -301,7 +302,7 @@ def test_a_task_without_its_head(
     config = peft.LoraConfig(task_type="TOKEN_CLS", target_modules=["query"])
     kind = "AutoModelForTokenClassification"
     folder = peer.save(tmp_path / "a", base_folder("bert"), kind, config)
-    set_tensors(folder, lambda t: [t.pop(k) for k in list(t) if "classifier" in k])  # type: ignore[arg-type, return-value]
+    set_tensors(folder, lambda t: [t.pop(k) for k in list(t) if "classifier" in k])  # type: ignore[arg-type]
     with pytest.raises(ExchangeError, match="is for token-classification and has no head"):
         take_in(folder, details=TASK)
 
