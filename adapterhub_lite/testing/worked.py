@@ -67,6 +67,12 @@ class WorkedExample(Kit):
         """Return keys and values (length, kv width) that stand before the text."""
         raise AssertionError("write `expected_memory(own)`: the formula by hand")
 
+    def expected_fusion(
+        self, state: Tensor, outputs: tuple[Tensor, ...], own: dict[str, Tensor]
+    ) -> Tensor:
+        """Return one state from those that the members left; each of them read `state`."""
+        raise AssertionError("write `expected_fusion(state, outputs, own)`: the formula by hand")
+
     def test_the_worked_example(self) -> None:
         config = self._config()
         for site, own in self._drawn_sites():
@@ -88,10 +94,15 @@ class WorkedExample(Kit):
             for number, site in enumerate(sites)
         ]
 
+    def _inputs(self, site: Site) -> dict[str, Tensor]:
+        if self.method.fuses:
+            return _tensors("state", *self.members, width=site.width)
+        return _inputs(site)
+
     def _watch(self, site: Site, config: Any, own: dict[str, Tensor]) -> None:
-        inputs = _inputs(site)
+        inputs = self._inputs(site)
         given = {**inputs, **own}
-        if site.part in LINEAR_PARTS:
+        if site.part in LINEAR_PARTS and not self.method.fuses:
             given["y"] = inputs["y"] = _base_output(inputs)
         kept = {name: tensor.clone() for name, tensor in given.items()}
         self._run(site, config, inputs, own)
@@ -99,7 +110,7 @@ class WorkedExample(Kit):
         assert not written, f"{site.key}: wrote into {written}"
 
     def _compare(self, site: Site, config: Any, own: dict[str, Tensor]) -> None:
-        inputs = _inputs(site)
+        inputs = self._inputs(site)
         found = self._run(site, config, inputs, own)
         expected = self._formula(site, inputs, own)
         leaves = {name: t for name, t in {**inputs, **own}.items() if t.requires_grad}
@@ -117,6 +128,9 @@ class WorkedExample(Kit):
     def _run(
         self, site: Site, config: Any, inputs: dict[str, Tensor], own: dict[str, Tensor]
     ) -> tuple[Tensor, ...]:
+        if self.method.fuses:
+            state, *outputs = inputs.values()
+            return (self.method.fuse(site, config, own, state, outputs),)
         if site.part == "attention":
             memory = self.method.memory(site, config, own)
             assert isinstance(memory, Memory), "`memory` returned no memory"
@@ -130,6 +144,9 @@ class WorkedExample(Kit):
     def _formula(
         self, site: Site, inputs: dict[str, Tensor], own: dict[str, Tensor]
     ) -> tuple[Tensor, ...]:
+        if self.method.fuses:
+            state, *outputs = inputs.values()
+            return (self.expected_fusion(state, tuple(outputs), own),)
         if site.part == "attention":
             return self.expected_memory(own)
         if site.part in LINEAR_PARTS:
@@ -152,19 +169,19 @@ def _drawn(weights: dict[str, Tensor], *, seed: int) -> dict[str, Tensor]:
 
 
 def _inputs(site: Site) -> dict[str, Tensor]:
-    generator = torch.Generator().manual_seed(11)
-
-    def draw(*shape: int) -> Tensor:
-        return torch.randn(*shape, generator=generator).requires_grad_()
-
     if site.part == "attention":
         return {}
     if site.part in LINEAR_PARTS:
         assert site.weight is not None
         assert site.bias is not None
-        return {"x": draw(2, 3, site.in_width), "weight": site.weight, "bias": site.bias}
-    names = ("x", "y", "normed") if site.part in BLOCK_PARTS else ("x", "y")
-    return {name: draw(2, 3, site.width) for name in names}
+        given = _tensors("x", width=site.in_width)
+        return {**given, "weight": site.weight, "bias": site.bias}
+    return _tensors(*("x", "y", "normed")[: 3 if site.part in BLOCK_PARTS else 2], width=site.width)
+
+
+def _tensors(*names: str, width: int) -> dict[str, Tensor]:
+    generator = torch.Generator().manual_seed(11)
+    return {name: torch.randn(2, 3, width, generator=generator).requires_grad_() for name in names}
 
 
 def _base_output(inputs: dict[str, Tensor]) -> Tensor:
