@@ -6,11 +6,23 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
+from torch.nn.functional import linear
 from transformers.pytorch_utils import Conv1D
 
 from adapterhub_lite.errors import AttachError, near
-from adapterhub_lite.families import BLOCK_PARTS, BY_PATH, LOGITS, WORDS, Block, Family
+from adapterhub_lite.families import (
+    BLOCK_PARTS,
+    BY_PATH,
+    LOGITS,
+    LOOKUP_PARTS,
+    NORM_PARTS,
+    OUTER_NORM_PARTS,
+    WORDS,
+    Block,
+    Family,
+)
 from adapterhub_lite.methods.base import Site
+from adapterhub_lite.model.changes import change_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -53,12 +65,21 @@ class Anatomy:
             return None
         if part == "attention":
             return Site(part, layer, self.heads, self.kv_width)
-        if part in self.family.parts or part in (WORDS, LOGITS) or _is_matrix(part, module):
+        if part in self.family.parts or part in (*LOOKUP_PARTS, LOGITS) or _is_matrix(part, module):
             weight, bias = self.matrix(part, layer)
             start = (self.span(part) or (0,))[0]
             return Site(
-                part, layer, weight.shape[1], weight.shape[0], weight=weight, bias=bias, start=start
+                part,
+                layer,
+                weight.shape[1],
+                weight.shape[0],
+                weight=weight,
+                bias=bias,
+                start=start,
+                change=change_of(module) if part in LOOKUP_PARTS else linear,
             )
+        if part in (*NORM_PARTS, *OUTER_NORM_PARTS):
+            return _norm_site(part, layer, module)
         if part.startswith(BY_PATH):
             bias = getattr(module, "bias", None)
             width = 0 if bias is None else bias.shape[0]
@@ -74,8 +95,8 @@ class Anatomy:
         if part in BLOCK_PARTS:
             block = self.family.blocks.get(part)
             return self.within(layer, block.norm or block.sublayer) if block else None
-        path = self.family.attention if part == "attention" else self.family.parts.get(part)
-        return self.within(layer, path) if path else None
+        paths = {**self.family.parts, **self.family.norms, "attention": self.family.attention}
+        return self.within(layer, paths[part]) if part in paths else None
 
     def _outside(self, part: str) -> nn.Module | None:
         if part in ("output", LOGITS):
@@ -83,7 +104,13 @@ class Anatomy:
         if part == WORDS:
             words: nn.Module = self.model.get_input_embeddings()
             return words
-        return _module(self.trunk, self.family.embeddings) if part == "embeddings" else None
+        paths = {
+            "positions": self.family.positions,
+            **self.family.outside,
+            "embeddings": self.family.embeddings,
+        }
+        path = paths.get(part)
+        return _module(self.trunk, path) if path else None
 
     def _by_path(self, path: str, layer: int | None) -> nn.Module | None:
         if layer is not None:
@@ -142,6 +169,12 @@ class Anatomy:
 
 def _is_matrix(part: str, module: nn.Module) -> bool:
     return part.startswith(BY_PATH) and isinstance(module, (nn.Linear, Conv1D))
+
+
+def _norm_site(part: str, layer: int | None, module: nn.Module) -> Site:
+    weight, bias = module.get_parameter("weight"), getattr(module, "bias", None)
+    width = weight.shape[0]
+    return Site(part, layer, width, width, weight=weight, bias=bias, change=change_of(module))
 
 
 def _module(root: nn.Module, path: str) -> nn.Module | None:

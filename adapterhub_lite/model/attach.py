@@ -14,7 +14,9 @@ from adapterhub_lite import lock as locks
 from adapterhub_lite.adapter import HeadSpec
 from adapterhub_lite.composition import Composition, parse
 from adapterhub_lite.errors import AttachError, CompositionError, LockError, near
+from adapterhub_lite.families import BLOCK_PARTS
 from adapterhub_lite.lock import Lock
+from adapterhub_lite.methods.base import Site
 from adapterhub_lite.model.anatomy import Anatomy
 from adapterhub_lite.model.attention import view_attention
 from adapterhub_lite.model.base import Base
@@ -93,6 +95,11 @@ def _unlocked(lock: Lock, base: Base, home: Home | None) -> Composition:
     return locks.check(lock, home)
 
 
+def _after_parts(site: Site) -> bool:
+    """Blocks and the embeddings are hooked last: what they take is what their parts leave."""
+    return site.part in (*BLOCK_PARTS, "embeddings")
+
+
 class _Source:
     """Where refs come from: memory first, then the home.  Each is loaded once."""
 
@@ -169,11 +176,11 @@ class Attachment:
             if len(self.compositions) != 1:
                 raise AttachError("only one composition can be merged at a time")
             (compiled,) = self.compositions.values()
-            for undo in merge_weights(compiled):
+            for undo in merge_weights(compiled, self._anatomy):
                 self._undo.append(undo)
             return
         sites = {k: site for c in self.compositions.values() for k, site in c.sites.items()}
-        for site in sorted(sites.values(), key=lambda s: s.part.endswith("_block")):
+        for site in sorted(sites.values(), key=_after_parts):
             if site.part == "attention":
                 module = self._anatomy.module(site.part, site.layer)
                 assert module is not None

@@ -124,6 +124,7 @@ def load_adapter(
     weights = read_weights(home.folder_of(adapter), manifest)
     expected = expected_shapes(anatomy, method, config, manifest, plugins)
     check_weights(adapter.name, weights, expected)
+    method.check_weights(adapter.name, config, weights)
     return LoadedAdapter(
         ref=adapter.ref,
         kind=manifest.kind,

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from adapterhub_lite.families import BLOCK_PARTS, BY_PATH
+from adapterhub_lite.families import BLOCK_PARTS, BY_PATH, LOOKUP_PARTS
 from adapterhub_lite.methods.base import Flow, Site
 from adapterhub_lite.model.anatomy import Anatomy
 from adapterhub_lite.model.compile import Compiled
@@ -41,13 +41,16 @@ def hook_site(anatomy: Anatomy, site: Site, planner: Planner) -> list[RemovableH
     span = anatomy.span(site.part)
 
     def after(_: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Tensor | None:
+        plan = planner()
         x = inputs[0] if inputs and inputs[0] is not None else output
         if site.part == "embeddings":
             x = output
+        elif site.part in LOOKUP_PARTS and plan is not None and plan.size > output.shape[0] == 1:
+            x, output = (t.expand(plan.size, *t.shape[1:]) for t in (x, output))
         if span is None:
-            return run_site(planner(), site.key, x, output, None, module.training)
+            return run_site(plan, site.key, x, output, None, module.training)
         start, stop = span
-        new = run_site(planner(), site.key, x, output[..., start:stop], None, module.training)
+        new = run_site(plan, site.key, x, output[..., start:stop], None, module.training)
         return None if new is None else _with_slice(output, new, start, stop)
 
     return [module.register_forward_hook(after)]
@@ -65,18 +68,18 @@ def run_site(
     norm: Norm | None,
     training: bool,
     *,
-    norm_key: str = "",
+    norm_keys: tuple[str, ...] = (),
 ) -> Tensor | None:
     """Return what replaces `y` at a site, or `None` where nothing is to be done.
 
-    `norm` gives a block's result from its sub-layer's output, for runs that read it; `norm_key` is
-    the norm's own site, where adapters may be as well.
+    `norm` gives a block's result from its sub-layer's output, for runs that read it; `norm_keys`
+    are the norm's own sites, where adapters may be as well.
     """
     if plan is None:
         return None
     if plan.whole is not None:
         known = norm(y, x) if norm else None
-        return _apply(plan.whole, key, x, y, known, norm, training, norm_key)
+        return _apply(plan.whole, key, x, y, known, norm, training, norm_keys)
     if all(key not in group.compiled.runs for group in plan.groups):
         return None
     x_rows, y_rows = arrange(plan, x), arrange(plan, y)
@@ -84,7 +87,7 @@ def run_site(
 
     def compute(compiled: Compiled, rows: slice) -> Tensor:
         part = normed[rows] if normed is not None else None
-        result = _apply(compiled, key, x_rows[rows], y_rows[rows], part, norm, training, norm_key)
+        result = _apply(compiled, key, x_rows[rows], y_rows[rows], part, norm, training, norm_keys)
         assert result is not None
         return result
 
@@ -99,7 +102,7 @@ def _apply(
     normed: Tensor | None,
     norm: Norm | None,
     training: bool,
-    norm_key: str = "",
+    norm_keys: tuple[str, ...] = (),
 ) -> Tensor | None:
     runs = compiled.runs.get(key)
     if not runs:
@@ -108,8 +111,10 @@ def _apply(
     def norm_of(new: Tensor) -> Tensor:
         assert norm is not None
         result = norm(new, x)
-        changed = _apply(compiled, norm_key, new + x, result, None, None, training)
-        return result if changed is None else changed
+        for norm_key in norm_keys:
+            changed = _apply(compiled, norm_key, new + x, result, None, None, training)
+            result = result if changed is None else changed
+        return result
 
     rows_norm = norm_of if norm else None
     y = runs[0](Flow(x, y, normed, training, rows_norm))
@@ -151,7 +156,8 @@ def _hook_block(anatomy: Anatomy, site: Site, planner: Planner) -> list[Removabl
 
     norm = anatomy.within(site.layer, block.norm)
     assert norm is not None
-    norm_key = f"{BY_PATH}{block.norm}.{site.layer}"
+    named = site.part.replace("_block", "_norm")
+    norm_keys = (f"{named}.{site.layer}", f"{BY_PATH}{block.norm}.{site.layer}")
 
     def note_output(_: nn.Module, __: Any, output: Tensor) -> None:
         if planner() is not None:
@@ -163,8 +169,8 @@ def _hook_block(anatomy: Anatomy, site: Site, planner: Planner) -> list[Removabl
             return None
         x, y = noted.pop("x"), noted.pop("y")
         first = _first(output, module)
-        new = run_site(plan, site.key, x, y, first, module.training, norm_key=norm_key)
-        return None if new is None else _normed(plan, norm_key, module, new + x)
+        new = run_site(plan, site.key, x, y, first, module.training, norm_keys=norm_keys)
+        return None if new is None else _normed(plan, norm_keys, module, new + x)
 
     return [
         *handles,
@@ -173,11 +179,13 @@ def _hook_block(anatomy: Anatomy, site: Site, planner: Planner) -> list[Removabl
     ]
 
 
-def _normed(plan: Plan, key: str, module: nn.Module, total: Tensor) -> Tensor:
+def _normed(plan: Plan, keys: tuple[str, ...], module: nn.Module, total: Tensor) -> Tensor:
     """Return a norm's output for all rows, with what adapters do at the norm itself."""
     result: Tensor = module.forward(total)
-    changed = run_site(plan, key, total, result, None, module.training)
-    return result if changed is None else changed
+    for key in keys:
+        changed = run_site(plan, key, total, result, None, module.training)
+        result = result if changed is None else changed
+    return result
 
 
 def _first(known: Tensor, module: nn.Module) -> Norm:

@@ -61,6 +61,7 @@ class Keeping(Kit):
         weights = read_weights(folder, manifest)
         shapes = expected_shapes(anatomy, self.method, config, manifest, plugins)
         check_weights("a", weights, shapes)
+        self.method.check_weights("a", config, weights)
         return LoadedAdapter("b", manifest.kind, self.method, config, weights)
 
     def test_tensors_that_do_not_fit_are_refused_by_name(self, bases: Bases, family: str) -> None:
