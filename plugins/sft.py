@@ -15,11 +15,13 @@ values are kept and put back bit for bit.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from adapterhub_lite.errors import MethodError, WeightsError
+from adapterhub_lite.exchange.converter import Converted, Converter, Reading, Writing, Written
 from adapterhub_lite.families import LINEAR_PARTS, LOOKUP_PARTS, NORM_PARTS, OUTER_NORM_PARTS
 from adapterhub_lite.hookspecs import hookimpl
 from adapterhub_lite.methods.base import Method, ModelShape, Site, SiteMethod, Weights
@@ -27,6 +29,8 @@ from adapterhub_lite.methods.config import MethodConfig, option
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from adapterhub_lite.exchange.bases import BaseShape
 
 
 @dataclass(frozen=True)
@@ -134,6 +138,63 @@ class SFT(SiteMethod):
         return replace(config, density=max(config.density, found / entries)), mean
 
 
+class LTSFT(Converter):
+    """The authors' own files; what is not in one does not change."""
+
+    name = "lt-sft"
+    format = "lt-sft"
+    method = "sft"
+
+    def fits(self, config: Mapping[str, Any]) -> bool:
+        """All of them."""
+        return True
+
+    def read(self, reading: Reading) -> Converted:
+        """Return the differences, and the config that covers them.
+
+        Its density is the default one or, where more entries changed, the next whole percent: so
+        adapters of one recipe have equal configs, whatever each found to change.
+        """
+        linear = tuple(p for p in LINEAR_PARTS if p in reading.base.anatomy.family.parts)
+        every = _places(reading.base, SFTConfig(parts=linear, norms=True))
+        there = {key: place for key, place in every.items() if key in reading.tensors}
+        parts = {site.part for site, _ in there.values()}
+        config = SFTConfig(
+            parts=tuple(part for part in linear if part in parts),
+            biases=any(name == "phi_bias" for _, name in there.values()),
+            embeddings=bool(parts & set(LOOKUP_PARTS)),
+            norms=bool(parts & {*NORM_PARTS, *OUTER_NORM_PARTS}),
+        )
+        weights: dict[str, Tensor] = {}
+        for key, (site, name) in _places(reading.base, config).items():
+            blank = SFT().init(site, config)[name]
+            weights[f"{site.key}.{name}"] = reading.tensors.take(key) if key in there else blank
+        changed, entries = _counted(weights)
+        density = max(SFTConfig.density, math.ceil(100 * changed / entries) / 100)
+        return Converted(replace(config, density=density), weights)
+
+    def write(self, writing: Writing) -> Written:
+        """Return the differences by the names of the base's parameters."""
+        places = _places(writing.base, writing.config, writing.leave_out)
+        tensors = {
+            key: writing.weights[f"{site.key}.{name}"] for key, (site, name) in places.items()
+        }
+        return Written({}, tensors)
+
+
+def _places(
+    base: BaseShape, config: SFTConfig, leave_out: Sequence[int] = ()
+) -> dict[str, tuple[Site, str]]:
+    """Return site and weight by the name of the parameter, from the trunk on."""
+    places = {}
+    for site in SFT().sites(base.anatomy, config, leave_out):
+        path = base.path(site.part, site.layer)
+        places[f"{path}.weight"] = (site, "phi")
+        if config.biases and site.bias is not None:
+            places[f"{path}.bias"] = (site, "phi_bias")
+    return places
+
+
 def _stored(site: Site, weight: Tensor) -> Tensor:
     """Return a weight the way it is stored; or, of a stored one, the way a site has it."""
     return weight.t() if site.part in LOOKUP_PARTS else weight
@@ -153,3 +214,9 @@ def _counted(weights: Weights) -> tuple[int, int]:
 def ahl_methods() -> Sequence[Method]:
     """Return sft."""
     return [SFT()]
+
+
+@hookimpl
+def ahl_converters() -> Sequence[Converter]:
+    """Return the one to and from the authors' files."""
+    return [LTSFT()]

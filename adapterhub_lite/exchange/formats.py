@@ -101,6 +101,7 @@ class Format(ABC):
 _PLACES = {
     "peft": "adapterhub_lite.exchange.peft:Peft",
     "adapterhub": "adapterhub_lite.exchange.adapterhub:AdapterHub",
+    "lt-sft": "adapterhub_lite.exchange.ltsft:LTSFT",
 }
 """The formats by name, imported when they are asked."""
 
