@@ -227,6 +227,7 @@ def load_file(path: Path) -> Plugins:
 def _not_run(folder: Path, reason: str) -> list[PluginInfo]:
     infos = [found.info for found in plugin_sources.files(folder)]
     for info in infos:
+        info.version = plugin_sources.stated_version(Path(info.origin))
         info.failures.append(f"not run: {reason}; read it, then `ahl plugins trust`")
     return infos
 

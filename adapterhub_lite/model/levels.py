@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from adapterhub_lite import digests
-from adapterhub_lite.composition import Average, Composition, Fuse, Ref, Stack
+from adapterhub_lite.composition import Average, Composition, Fuse, Parallel, Ref, Stack
 from adapterhub_lite.errors import AttachError, CompositionError
 from adapterhub_lite.methods.base import Site
 from adapterhub_lite.model.anatomy import Anatomy
@@ -113,6 +113,12 @@ def _single(part: Composition, lookup: Lookup, what: str) -> LoadedAdapter:
 
 
 def _not_provided(part: Composition) -> CompositionError:
+    if isinstance(part, Parallel):
+        return CompositionError(
+            f"`{part}` would give one output a member, where one composition gives one a row",
+            hint="attach each member under a name of its own, put every input into the batch once "
+            "a member, and name them with `rows([...])`: the base still runs once",
+        )
     name = type(part).__name__.lower()
     return CompositionError(
         f"no method in this process provides `{name}`: `{part}`",
