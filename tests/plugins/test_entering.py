@@ -57,7 +57,7 @@ def test_a_files_version_is_its_own_or_its_digest(folder: Path, write: Write) ->
         ('__version__ = "0.3"\n', "0.3"),
         ('__version__: str = "0.3"\n', "0.3"),
         ("", None),
-        ('__version__ = str(1 + 1)\n', "unknown until it runs"),
+        ("__version__ = str(1 + 1)\n", "unknown until it runs"),
         ("def :\n", "unknown"),
     ],
 )
