@@ -20,7 +20,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from adapterhub_lite.errors import MethodError, WeightsError
+from adapterhub_lite.errors import ExchangeError, MethodError, WeightsError
 from adapterhub_lite.exchange.converter import Converted, Converter, Reading, Writing, Written
 from adapterhub_lite.families import LINEAR_PARTS, LOOKUP_PARTS, NORM_PARTS, OUTER_NORM_PARTS
 from adapterhub_lite.hookspecs import hookimpl
@@ -189,6 +189,8 @@ def _places(
     places = {}
     for site in SFT().sites(base.anatomy, config, leave_out):
         path = base.path(site.part, site.layer)
+        if f"{path}.weight" in places:
+            raise ExchangeError(f"several parts are slices of `{path}.weight` in this family")
         places[f"{path}.weight"] = (site, "phi")
         if config.biases and site.bias is not None:
             places[f"{path}.bias"] = (site, "phi_bias")

@@ -244,9 +244,16 @@ class IgnoresAMember(SoundFusion):
     """a member is ignored"""
 
     def fuse(
-        self, site: Site, config: Any, weights: Weights, state: Tensor, outputs: Sequence[Tensor]
+        self,
+        site: Site,
+        config: Any,
+        weights: Weights,
+        state: Tensor,
+        outputs: Sequence[Tensor],
+        *,
+        flow: Flow,
     ) -> Tensor:
-        return super().fuse(site, config, weights, state, [outputs[0], outputs[0]])
+        return super().fuse(site, config, weights, state, [outputs[0], outputs[0]], flow=flow)
 
 
 class ForgetsItsMembers(SoundFusion):

@@ -76,7 +76,14 @@ class SoundFusion(Method):
         return {"share": torch.zeros(len(config.members), site.width)}
 
     def fuse(
-        self, site: Site, config: Any, weights: Weights, state: Tensor, outputs: Sequence[Tensor]
+        self,
+        site: Site,
+        config: Any,
+        weights: Weights,
+        state: Tensor,
+        outputs: Sequence[Tensor],
+        *,
+        flow: Flow,
     ) -> Tensor:
         shares = self.shares(weights)
         mean: Tensor = (torch.stack(list(outputs), dim=-2) * shares).sum(-2)
