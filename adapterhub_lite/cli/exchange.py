@@ -64,7 +64,7 @@ def import_(
     licence: str | None,
     allow_pickle: bool,
 ) -> None:
-    """Import an adapter of `adapters` or `peft` from FOLDER.
+    """Import an adapter of `adapters`, `peft` or LT-SFT from FOLDER.
 
     The format is found by itself. What the folder does not say of languages, task and what the
     adapter was trained over is taken from the options; nothing is guessed. Whatever has no exact
@@ -109,7 +109,7 @@ def import_(
 )
 @click.argument("ref")
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--to", required=True, help="Library whose format is written: peft or adapterhub.")
+@click.option("--to", required=True, help="Library whose format is written: peft, adapterhub or lt-sft.")
 def export_(ref: str, folder: Path, to: str) -> None:
     """Write adapter REF to FOLDER for another library.
 

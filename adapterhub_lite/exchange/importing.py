@@ -148,7 +148,7 @@ def _format_of(folder: Path) -> str:
     if found is None:
         raise ExchangeError(
             f"`{folder}` is in none of the formats {', '.join(formats.known())}",
-            hint="both libraries write a file `adapter_config.json`",
+            hint="a folder of these has a file `adapter_config.json`, or `pytorch_diff.bin`",
         )
     return found
 

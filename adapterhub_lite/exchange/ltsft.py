@@ -24,6 +24,7 @@ from torch import Tensor
 
 from adapterhub_lite.adapter import Kind
 from adapterhub_lite.errors import ExchangeError
+from adapterhub_lite.exchange.adapterhub_heads import read_head
 from adapterhub_lite.exchange.converter import Tensors
 from adapterhub_lite.exchange.formats import Format, Opened, Parts
 
@@ -36,6 +37,15 @@ if TYPE_CHECKING:
 FILE = "pytorch_diff.bin"
 LIMIT = 8 * 2**30
 """Most bytes that the differences may unfold to: those of a base with two billion parameters."""
+_CLASSES = {
+    "qa_outputs.weight": "ForQuestionAnswering",
+    "classifier.out_proj.weight": "RobertaForSequenceClassification",
+}
+_BY_TASK_TYPE = {
+    "token-classification": "ForTokenClassification",
+    "sequence-classification": "BertForSequenceClassification",
+}
+_LAST_LAYERS = ("qa_outputs", "classifier.out_proj", "classifier")
 _FIELDS = {"size", "index_steps", "values"}
 
 
@@ -63,8 +73,10 @@ class LTSFT(Format):
         return Opened(
             folder=folder,
             base=None,
-            config={"method": self.name},
+            config={},
+            method=self.name,
             tensors=_unfolded(loaded["diffs"], path),
+            head={} if whole else None,
             head_tensors=whole,
         )
 
@@ -84,10 +96,8 @@ class LTSFT(Format):
         if not head:
             return Parts(tensors)
         if details.kind is Kind.TASK:
-            raise ExchangeError(
-                f"{where} has a head (`{min(head)}`), which has no exact form here",
-                keys=sorted(head),
-            )
+            config = {"model_class": _class_of(head, details, where), "num_labels": _labels(head)}
+            return Parts(tensors, *read_head(config, head, details.labels, where))
         note = (
             f"left behind: whole values of {', '.join(f'`{key}`' for key in sorted(head))}, the "
             "language-modelling head, which the authors leave out as well (`with_abs=False`)"
@@ -112,6 +122,28 @@ class LTSFT(Format):
             f"base `{manifest.base.name}`, languages and licence are in no file of this format",
             "a tied output embedding, which stays as it is here, changes there: untie it first",
         )
+
+
+def _class_of(head: Mapping[str, Tensor], details: Details, where: str) -> str:
+    """Return the end of the name of the transformers class that a head is of, by its tensors."""
+    for key, name in _CLASSES.items():
+        if key in head:
+            return name
+    if "classifier.weight" not in head:
+        return f"with `{min(head)}`"
+    named = _BY_TASK_TYPE.get(details.task_type or "")
+    if named is None:
+        raise ExchangeError(
+            f"{where} does not say what its head `classifier` labels",
+            hint=f"`--task-type {'` or `--task-type '.join(_BY_TASK_TYPE)}`",
+        )
+    return named
+
+
+def _labels(head: Mapping[str, Tensor]) -> int:
+    """Return how many labels a head gives: the rows of its last layer."""
+    found = [head[f"{name}.weight"] for name in _LAST_LAYERS if f"{name}.weight" in head]
+    return found[0].shape[0] if found and found[0].dim() == 2 else 0
 
 
 class _Kind:

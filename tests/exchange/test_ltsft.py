@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import transformers
 from click.testing import CliRunner
 from torch import Tensor
 
@@ -28,6 +29,7 @@ from adapterhub_lite.errors import AhlError, ExchangeError
 from adapterhub_lite.exchange import Details, export, import_folder
 from adapterhub_lite.model.attach import attach
 from adapterhub_lite.model.base import Base, load_base
+from adapterhub_lite.tasks import heads
 from adapterhub_lite.testing.adapters import logits
 from adapterhub_lite.testing.kit import small_batch
 from adapterhub_lite.testing.models import save_tiny_base
@@ -181,6 +183,85 @@ def test_layer_norms_and_parts_left_alone(
         found = logits(base, batch)
     expected = logits(with_added(base, norms, query), batch)
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+
+
+HEADS = {
+    "tags": ("AutoModelForTokenClassification", "token-classification", ("O", "B-LOC", "I-LOC")),
+    "texts": ("AutoModelForSequenceClassification", "sequence-classification", ("no", "so", "yes")),
+    "answers": ("AutoModelForQuestionAnswering", "question-answering", ()),
+}
+
+
+def with_head(base: Base, loader: str, labels: int, change: Mapping[str, Tensor]) -> Any:
+    """Return transformers' model with a random head, and the differences in its trunk."""
+    config = copy.deepcopy(base.model.config)
+    config.num_labels = labels or 2
+    with torch.random.fork_rng():
+        torch.manual_seed(4)
+        model = getattr(transformers, loader).from_config(config).eval()
+        for parameter in model.parameters():
+            parameter.data.add_(torch.randn_like(parameter) * 0.1)
+    model.base_model.load_state_dict(base.trunk.state_dict(), strict=False)
+    for name, diff in change.items():
+        model.get_parameter(name).data += diff
+    return model
+
+
+@pytest.mark.parametrize("kind", HEADS)
+def test_the_head_of_a_task(
+    base: Base, home: Home, bring: Callable[..., tuple[str, ...]], kind: str
+) -> None:
+    loader, task_type, labels = HEADS[kind]
+    change = differences(base, seed=6)
+    model = with_head(base, loader, len(labels), change)
+    trunk = f"{model.base_model_prefix}."
+    own = {k: v.data for k, v in model.named_parameters() if not k.startswith(trunk)}
+    details = replace(NER, labels=labels, task_type=task_type)
+    if kind == "texts" and trunk == "bert.":
+        with pytest.raises(ExchangeError, match="`BertForSequenceClassification` has no form") as e:
+            bring("task", change, whole=own, details=details)
+        assert "--without-head" in str(e.value.hint)
+        assert bring("task", change, whole=own, details=details, with_head=False) == ()
+        assert home.registry.get("task").manifest.head is None
+        return
+    bring("task", change, whole=own, details=details)
+    batch = small_batch()
+    with torch.no_grad():
+        expected = model(**batch)
+    with attach(base, "task", home=home) as attached:
+        found = attached.head()
+        with torch.no_grad():
+            hidden = base.trunk(**batch).last_hidden_state
+    assert found is not None
+    spec, weights = found
+    assert (spec.type, spec.labels) == (task_type, labels)
+    shape = heads.shape_of(spec)
+    assert shape.pooling == ("mean" if kind == "answers" else "first")
+    visible = batch["attention_mask"].bool()
+    ours = heads.scores(shape, weights, hidden[:, 0] if kind == "texts" else hidden)
+    if kind == "answers":
+        theirs = torch.stack([expected.start_logits, expected.end_logits], dim=-1)
+    else:
+        theirs = expected.logits
+    pair = (ours, theirs) if kind == "texts" else (ours[visible], theirs[visible])
+    torch.testing.assert_close(*pair, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("base", ["bert"], indirect=True)
+def test_heads_that_are_not_told_of_are_refused(
+    base: Base, bring: Callable[..., tuple[str, ...]]
+) -> None:
+    change = {k: d for k, d in differences(base, seed=6).items() if k.endswith("query.weight")}
+    tags = {"classifier.weight": torch.ones(3, 32), "classifier.bias": torch.ones(3)}
+    with pytest.raises(ExchangeError, match="does not say what its head") as refused:
+        bring("task", change, whole=tags, details=NER)
+    assert "--task-type token-classification" in str(refused.value.hint)
+    tagging = replace(NER, task_type="token-classification")
+    with pytest.raises(ExchangeError, match="does not name its 3 labels"):
+        bring("task", change, whole=tags, details=tagging)
+    parser = {"biaffine.weight": torch.ones(3, 32)}
+    with pytest.raises(ExchangeError, match=r"biaffine\.weight"):
+        bring("task", change, whole=parser, details=NER)
 
 
 def test_an_exported_folder_holds_the_same_differences(
