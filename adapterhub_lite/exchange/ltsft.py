@@ -15,7 +15,6 @@ import math
 import pickle
 import zipfile
 from collections.abc import Mapping
-from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -211,20 +210,22 @@ def _unfolded(diffs: Mapping[str, Any], path: Path) -> dict[str, Tensor]:
 
 def _whole(key: str, diff: Mapping[str, Any], path: Path) -> Tensor:
     size, steps, values = diff["size"], diff["index_steps"], diff["values"]
-    places = list(accumulate(steps)) if _ascending(steps) else [-1]
+    numbers = isinstance(steps, list) and set(map(type, steps)) <= {int}
     entries = math.prod(size)
-    fits = isinstance(values, Tensor) and values.shape == (len(steps),)
-    if not fits or any(not 0 <= place < entries for place in (*places[:1], *places[-1:])):
-        raise ExchangeError(f"`{path}`: `{key}` does not say where its values are")
+    if not numbers or (steps and not 0 <= min(steps) <= max(steps) < entries):
+        raise _misplaced(key, path)
+    distances = torch.tensor(steps, dtype=torch.long)
+    places = distances.cumsum(0)
+    fits = isinstance(values, Tensor) and values.shape == places.shape
+    if not fits or not bool((distances[1:] > 0).all()) or bool((places >= entries).any()):
+        raise _misplaced(key, path)
     flat = torch.zeros(entries)
-    flat[torch.tensor(places, dtype=torch.long)] = values.float()
+    flat[places] = values.float()
     return flat.view(*reversed(size)).permute(*reversed(range(len(size)))).contiguous()
 
 
-def _ascending(steps: Any) -> bool:
-    return isinstance(steps, list) and all(
-        type(step) is int and step >= min(at, 1) for at, step in enumerate(steps)
-    )
+def _misplaced(key: str, path: Path) -> ExchangeError:
+    return ExchangeError(f"`{path}`: `{key}` does not say where its values are")
 
 
 def _folded(tensor: Tensor) -> dict[str, Any]:
