@@ -109,7 +109,7 @@ def import_(
 )
 @click.argument("ref")
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--to", required=True, help="Library whose format is written: peft, adapterhub or lt-sft.")
+@click.option("--to", required=True, help="Format that is written: peft, adapterhub or lt-sft.")
 def export_(ref: str, folder: Path, to: str) -> None:
     """Write adapter REF to FOLDER for another library.
 
