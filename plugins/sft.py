@@ -66,6 +66,7 @@ class SFT(SiteMethod):
 
     name = "sft"
     Config = SFTConfig
+    scheme = "LT-SFT"
     sparse = True
     rounds = 2
 

@@ -129,6 +129,8 @@ class Method(ABC):
     """Adapters of methods with equal `run` that meet at a site share one begin and end."""
     language_defaults: ClassVar[Mapping[str, Any]] = {}
     """Config values, other than the fields' defaults, to train a language adapter with."""
+    scheme: ClassVar[str] = ""
+    """What papers call a task adapter of this method over a swapped language adapter of it."""
     sparse: ClassVar[bool] = False
     """Whether most entries of the weights are zero; files then hold the others only."""
     fuses: ClassVar[bool] = False

@@ -71,7 +71,19 @@ def list_levels(composition: Composition, lookup: Lookup) -> list[Level]:
             levels += list_levels(part, lookup)
     if waiting is not None:
         raise _not_provided(waiting)
+    for at, level in enumerate(levels):
+        _drop_layers(levels, at, level.adapter)
     return levels
+
+
+def _drop_layers(levels: list[Level], at: int, above: LoadedAdapter) -> None:
+    """Leave layers out of what stands below an adapter, as they were when it was trained."""
+    over = above.trained_over
+    for place, under in enumerate(over, at - len(over)):
+        if under.dropped and place >= 0:
+            below = levels[place].adapter
+            layers = tuple(sorted({*below.leave_out, *under.dropped}))
+            levels[place] = replace(levels[place], adapter=replace(below, leave_out=layers))
 
 
 def _alone(adapter: LoadedAdapter) -> Level:

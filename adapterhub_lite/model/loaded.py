@@ -17,7 +17,14 @@ from torch import Tensor
 
 from adapterhub_lite import digests
 from adapterhub_lite import manifest as manifests
-from adapterhub_lite.adapter import BaseIdentity, HeadSpec, Kind, Manifest, WeightsFile
+from adapterhub_lite.adapter import (
+    BaseIdentity,
+    HeadSpec,
+    Kind,
+    Manifest,
+    Underneath,
+    WeightsFile,
+)
 from adapterhub_lite.errors import BaseMismatchError, WeightsError
 from adapterhub_lite.methods.base import Method, Site
 from adapterhub_lite.model.anatomy import Anatomy
@@ -44,6 +51,7 @@ class LoadedAdapter:
     head: HeadSpec | None = None
     digest: str = ""
     base: BaseIdentity | None = None
+    trained_over: tuple[Underneath, ...] = ()
 
     def at(self, site: Site) -> dict[str, Tensor]:
         """Return the weights that `site` gets: its own and the shared ones."""
@@ -135,6 +143,7 @@ def load_adapter(
         head=manifest.head,
         digest=adapter.digest,
         base=manifest.base,
+        trained_over=manifest.trained_over,
     )
 
 

@@ -19,13 +19,19 @@ SCHEMA = 1
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One adapter of the answer: the slot it fills, and why this one."""
+    """One adapter of the answer: the slot it fills, and why this one.
+
+    `hub_id`, `revision` and `status` are of its source, where it has one (`adapter.Source`).
+    """
 
     slot: str
     ref: str
     digest: str
     reason: str
     remote: bool = False
+    hub_id: str | None = None
+    revision: str | None = None
+    status: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +73,8 @@ class Resolution:
     """The answer to a request.  `composition` refs are `name@digest`, ready to attach.
 
     `why` says what put this composition first; `alternatives` are in order, best first; `pulls`
-    are the Hub ids of remote adapters that attaching will pull.
+    are the Hub ids of remote adapters that attaching will pull.  `scheme` is what papers call the
+    strategy with this method, where they do; `notes` say what else there is.
     """
 
     request: Request
@@ -81,6 +88,8 @@ class Resolution:
     alternatives: tuple[Alternative, ...] = ()
     missing: tuple[Missing, ...] = ()
     pulls: tuple[str, ...] = ()
+    scheme: str = ""
+    notes: tuple[str, ...] = ()
 
     def explain(self) -> str:
         """Return the answer as text that a person reads in ten seconds."""
@@ -98,13 +107,16 @@ class Resolution:
             composition   text, as `parse` reads it; refs are name@digest (12 letters)
             strategy      "bad-x", "bilingual", "target-ready", "same-language", "mad-x",
                           "source-kept", "no-language-adapter"; more may come
+            scheme        "LT-SFT", ...: the strategy's name with this method, or ""
             why           what put it first
-            choices       slot, ref, digest (whole), reason, remote; bottom first
+            choices       slot, ref, digest (whole), reason, remote, hub_id, revision, status
+                          ("verified", "derived"); the last three may be null; bottom first
             rejections    ref, slot, rule, reason, strategy, others
             warnings      sentences
             alternatives  composition, strategy, lost, warnings; best first
             missing       strategy, what, commands; nearest first
             pulls         Hub ids
+            notes         sentences
             message       null
 
         A refusal has the same keys: `resolved` is false, `composition`, `strategy` and `why` are
@@ -124,6 +136,8 @@ class Resolution:
             "alternatives": [_plain(other) for other in self.alternatives],
             "missing": [_plain(missing) for missing in self.missing],
             "pulls": list(self.pulls),
+            "scheme": self.scheme,
+            "notes": list(self.notes),
             "message": None,
         }
 
@@ -160,6 +174,8 @@ class Refusal:
             "alternatives": [],
             "missing": [_plain(missing) for missing in self.missing],
             "pulls": [],
+            "scheme": "",
+            "notes": [],
             "message": self.message,
         }
 
@@ -182,4 +198,4 @@ def _plain(value: Choice | Rejection | Alternative | Missing) -> dict[str, Any]:
 def _json(item: object) -> object:
     if isinstance(item, tuple):
         return list(item)
-    return item if isinstance(item, str | bool) else str(item)
+    return item if item is None or isinstance(item, str | bool) else str(item)

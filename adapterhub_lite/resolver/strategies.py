@@ -29,6 +29,8 @@ class Strategy(ABC):
     """What it puts together, as the end of a sentence."""
     advice: ClassVar[str] = ""
     """What to tell everybody who gets such an answer."""
+    swaps: ClassVar[bool] = False
+    """Whether it is what papers name after the method (`Method.scheme`)."""
 
     def rank_under(self, policy: str) -> int:  # noqa: ARG002  # for those that override it
         """Return the rank under a policy; smaller is preferred."""
@@ -136,6 +138,7 @@ class MadX(Strategy):
 
     name = "mad-x"
     rank = 41
+    swaps = True
     claim = "the target's language adapter under a task adapter trained over the source's"
 
     def propose(self, pool: Pool) -> Iterator[Proposal]:
