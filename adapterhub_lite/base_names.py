@@ -1,8 +1,8 @@
 """Old and current Hub ids of base models: one model, two names that people type.
 
 Models from before the Hub had namespaces were moved (`xlm-roberta-base` is now
-`FacebookAI/xlm-roberta-base`), and the Hub redirects the old id.  Configs, papers and adapters spell
-either, so wherever a base is looked up by name both mean the same.
+`FacebookAI/xlm-roberta-base`), and the Hub redirects the old id.  Configs, papers and adapters
+spell either, so wherever a base is looked up by name both mean the same.
 """
 
 from __future__ import annotations

@@ -91,17 +91,16 @@ def main() -> None:
         for row in rows:
             dataset = row["dataset"] if asked != "any data set" else None
             what, reason = verdict(row, home, dataset)
-            group = (row["family"], row["base_model"], row["match"])
-            counts[*group, what] += 1
+            counts[row["family"], row["base_model"], row["match"], what] += 1
             if what != "answer":
                 why[row["family"], what, reason] += 1
             if arguments.rows and what == "differs":
                 print(row["target_bcp47"], *stack(row), reason, sep="\t")
         print(f"\n{len(rows)} stacks, asked for {asked}")
-        for key, count in sorted(counts.items()):
-            print(f"  {count:4}  {'  '.join(key)}")
-        for key, count in sorted(why.items(), key=lambda item: -item[1]):
-            print(f"  {count:4}  {'  '.join(key)}")
+        for group, count in sorted(counts.items()):
+            print(f"  {count:4}  {'  '.join(group)}")
+        for reasons, count in why.most_common():
+            print(f"  {count:4}  {'  '.join(reasons)}")
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import click
 
 from adapterhub_lite.cli import (
     attaching,
+    catalog,
     evaluating,
     exchange,
     gaps,
@@ -46,6 +47,7 @@ def main() -> None:
 for _room in (
     homes,
     records,
+    catalog,
     resolving,
     gaps,
     attaching,

@@ -125,8 +125,8 @@ def _narrowed(
         same = _same_base(known="fingerprint" in shape)
         found.append(table.base_id.in_(select(BaseRow.id).where(same)))
     if "base_name" in shape:
-        names = (bindparam("base_name"), bindparam("other_base_name"))
-        found.append(table.base_id.in_(select(BaseRow.id).where(BaseRow.name.in_(names))))
+        spellings = BaseRow.name.in_((bindparam("base_name"), bindparam("other_base_name")))
+        found.append(table.base_id.in_(select(BaseRow.id).where(spellings)))
     return found
 
 

@@ -163,10 +163,8 @@ def _other_bases(
     if not names:
         return ()
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return (
-        f"remote adapters for {request.task} with labels in {request.source} are known for "
-        f"{', '.join(names[:3])}{more}: `--base` chooses",
-    )
+    known = f"adapters for {request.task} with labels in {request.source} are known for"
+    return (f"other {known} {', '.join(names[:3])}{more}: `--base` chooses",)
 
 
 def _alternative(winner: Proposal, other: Proposal, records: Records) -> Alternative:

@@ -61,9 +61,7 @@ def fitting(
     return sorted(bases, key=lambda base: (base.name, base.fingerprint))
 
 
-def _likeliest_first(
-    bases: list[BaseIdentity], request: Request, registry: Registry
-) -> list[str]:
+def _likeliest_first(bases: list[BaseIdentity], request: Request, registry: Registry) -> list[str]:
     """Return names, first of the bases with a language adapter for the target."""
     found = registry.find(kind=Kind.LANGUAGE, language=request.targets)
     known = [adapter.manifest.base for adapter in found]

@@ -42,6 +42,13 @@ class NotRun(Method):
     def __init__(self, name: str) -> None:
         self.name = name  # type: ignore[misc]  # one class stands for many methods
 
-    def step(self, site: Site, config: Any, weights: Weights, flow: Flow, state: Tensor) -> Tensor:
+    def step(
+        self,
+        site: Site,  # noqa: ARG002  # the method's signature
+        config: Any,  # noqa: ARG002
+        weights: Weights,  # noqa: ARG002
+        flow: Flow,  # noqa: ARG002
+        state: Tensor,  # noqa: ARG002
+    ) -> Tensor:
         """Refuse: the resolver never calls this, and nothing else is given such a method."""
         raise MethodError(f"method `{self.name}` may not run", hint="`ahl plugins trust`")
