@@ -208,7 +208,8 @@ def _elsewhere(
     known = refusal.known_sources(request, registry, None)
     others = bases.fitting(replace(request, base=None), registry, plugins) if request.base else []
     asked = base_names.current(request.base or "")
-    names = [base.name for base in others if base_names.current(base.name) != asked][:3]
+    likeliest = bases.likeliest_first(others, request, registry)
+    names = [name for name in likeliest if base_names.current(name) != asked][:3]
     tasks = refusal.near_tasks(request, registry)
     return [
         *[_change(f"base {name} instead", base=name) for name in names],

@@ -33,7 +33,7 @@ def settle(request: Request, registry: Registry, plugins: Plugins) -> BaseIdenti
     if len(here) == 1:
         return here[0]
     if len(bases) > 1:
-        names = _likeliest_first(bases, request, registry)
+        names = likeliest_first(bases, request, registry)
         commands = [resolve_command(request, base=name) for name in names[:2]]
         raise UsageError(
             f"{len(bases)} base models have adapters for task {request.task} with labels in "
@@ -61,7 +61,7 @@ def fitting(
     return sorted(bases, key=lambda base: (base.name, base.fingerprint))
 
 
-def _likeliest_first(bases: list[BaseIdentity], request: Request, registry: Registry) -> list[str]:
+def likeliest_first(bases: list[BaseIdentity], request: Request, registry: Registry) -> list[str]:
     """Return names, first of the bases with a language adapter for the target."""
     found = registry.find(kind=Kind.LANGUAGE, language=request.targets)
     known = [adapter.manifest.base for adapter in found]
