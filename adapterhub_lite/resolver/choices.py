@@ -11,7 +11,7 @@ from adapterhub_lite.resolver.resolution import Choice
 from adapterhub_lite.resolver.scores import Records, words
 
 STATUS = {
-    "verified": " (verified: its id was read at a public source)",
+    "verified": " (verified: a public source or the Hub itself names it)",
     "derived": " (derived: its id follows a naming rule and was not looked up)",
 }
 """Words for how sure it is that the Hub has a remote adapter."""

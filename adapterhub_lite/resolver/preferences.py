@@ -88,7 +88,7 @@ def _far(proposal: Proposal, _records: Records) -> tuple[int, int]:
 def _lost_far(winner: Proposal, loser: Proposal, records: Records) -> str:
     (ours, _), (theirs, derived) = _far(winner, records), _far(loser, records)
     if theirs > ours:
-        return f"has {theirs} adapters to pull, the answer {ours}"
+        return f"needs more to be pulled ({theirs}, the answer {ours})"
     return f"has more adapters whose Hub id is derived, not verified ({derived})"
 
 
