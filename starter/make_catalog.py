@@ -49,6 +49,8 @@ HEADS = {
 SEVERAL_HEADS = {"boolq", "quartz", "narrativeqa"}
 """Data sets of `qa` that are answered with heads of other types than the task's."""
 
+SAME_ACTIVATION = "its source's key fits adapters of two activations; that with its own was taken"
+
 REMARKS = {
     "labels O,B-PER": None,  # in `head`
     "52 languages": "52 languages",
@@ -66,7 +68,7 @@ REMARKS = {
     "domain adapter: sits between": None,  # by its kind
     "file stem says": None,
     "evaluated on MasakhaNER": "evaluated by its authors on MasakhaNER",
-    "gelu variant chosen": "its source's key fits adapters of two activations; that of its own",
+    "gelu variant chosen": SAME_ACTIVATION,
     "id says xlm-roberta-base": "its name says XLM-R, its publisher loads it on T5",
     "invertible not stated": "invertible part assumed, as the method's default",
     "module cut out of": "a module of facebook/xmod-base",
@@ -74,7 +76,7 @@ REMARKS = {
     "no model card": "no model card: base, language and method are by the repository's name",
     "only valid with the mad-x-2": "goes with the M2QA adapters of MAD-X 2 only",
     "relu variant also matches": None,
-    "relu variant chosen": "its source's key fits adapters of two activations; that of its own",
+    "relu variant chosen": SAME_ACTIVATION,
     "research use": "research use only",
     "set by the MAD-X default": None,
     "size rounded": None,  # sizes are to three digits

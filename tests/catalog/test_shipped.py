@@ -15,6 +15,8 @@ import pytest
 import adapterhub_lite
 from adapterhub_lite import Home, NoResolutionError, resolve
 from adapterhub_lite.catalog import entries
+from adapterhub_lite.catalog.bases import BASES
+from adapterhub_lite.training.setup import only_base
 from tests.catalog.conftest import Ahl
 
 ROOT = Path(adapterhub_lite.__file__).resolve().parent.parent
@@ -191,3 +193,9 @@ def test_the_package_fills_a_home_that_is_not_a_clone(tmp_path: Path, ahl_json: 
     assert ahl_json(home, "catalog", "load") == {"new": 0, "known": first["new"]}
     answer = resolve("en", "sw", task="ner", base=MBERT, home=home)
     assert answer.pulls == (SW_MBERT, NER_MBERT)
+
+
+def test_bases_of_remote_adapters_are_no_bases_of_the_home(shipped: Home) -> None:
+    """What `ahl train` takes where `--base` is left out."""
+    assert only_base(shipped) == "e5-mmt-6"
+    assert len(shipped.registry.bases()) == 1 + len(BASES)

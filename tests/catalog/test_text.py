@@ -18,13 +18,13 @@ from adapterhub_lite.catalog.search import language_names
 from adapterhub_lite.errors import DataError
 from tests.catalog.conftest import ROOT
 
-COLUMNS = (
-    "hub_id revision kind source_lang target_lang lang_bcp47 source_bcp47 task dataset base_model "
-    "method reduction_factor nonlinearity invertible trained_over trained_over_status "
-    "trained_over_raw leave_out prediction_head metric_name metric_value license size_bytes sha256 "
-    "sha1 original_url branches legacy_key legacy_default author paper status status_basis "
-    "evidence note"
-).split()
+COLUMNS = """
+hub_id revision kind source_lang target_lang lang_bcp47 source_bcp47 task dataset base_model
+method reduction_factor nonlinearity invertible trained_over trained_over_status
+trained_over_raw leave_out prediction_head metric_name metric_value license size_bytes sha256
+sha1 original_url branches legacy_key legacy_default author paper status status_basis
+evidence note
+"""
 TASK = {
     "hub_id": "org/ner", "kind": "task", "lang_bcp47": "en", "source_bcp47": "en", "task": "ner",
     "dataset": "news", "base_model": "xlm-roberta-base", "method": "pfeiffer",
@@ -37,7 +37,7 @@ TASK = {
 
 
 def row(**changes: str) -> dict[str, str]:
-    return dict.fromkeys(COLUMNS, "") | TASK | changes
+    return dict.fromkeys(COLUMNS.split(), "") | TASK | changes
 
 
 def test_a_row_becomes_an_entry_in_our_words() -> None:
@@ -69,7 +69,11 @@ def test_a_row_becomes_an_entry_in_our_words() -> None:
         ({"method": "lt-sft"}, "method", "sft"),
         ({"method": "xmod", "reduction_factor": "2"}, "config", {"reduction": 2.0}),
         ({"base_model": ""}, "excluded", "its base model is not stated"),
-        ({"base_model": "Llama 7B"}, "excluded", "its base model is stated in words only (Llama 7B)"),
+        (
+            {"base_model": "Llama 7B"},
+            "excluded",
+            "its base model is stated in words only (Llama 7B)",
+        ),
     ],
 )
 def test_other_rows(changes: dict[str, str], field: str, expected: Any) -> None:
