@@ -132,9 +132,10 @@ def load() -> None:
 def update(base: str | None, endpoint: str | None, dry_run: bool) -> None:
     """Refresh remote adapters from the Hub.
 
-    Are they there, at which commit, how large are the weights, and by which hash? Derived ids that are there become verified, and resolve as such; those that are gone no longer
-    resolve. Adapters that the Hub lists for the same bases and that are not known here are named.
-    Asks first and writes last: an update that fails changes nothing.
+    Are they there, at which commit, how large are their weights, and with which hash? Derived ids
+    that are there become verified, and resolve as such; those that are gone no longer resolve.
+    Adapters that the Hub lists for the same bases and that are not known here are named. Asks first
+    and writes last: an update that fails changes nothing.
     """
     from rich.console import Console
     from rich.progress import Progress
