@@ -27,7 +27,7 @@ from sqlalchemy import (
 )
 
 from adapterhub_lite import base_names
-from adapterhub_lite.adapter import Adapter
+from adapterhub_lite.adapter import Adapter, BaseIdentity
 from adapterhub_lite.digests import SHORT
 from adapterhub_lite.errors import RefError, near
 from adapterhub_lite.registry import rows
@@ -66,8 +66,7 @@ def find(connection: Connection, filters: Mapping[str, Any], limit: int | None) 
     asked = {key: value for key, value in filters.items() if value is not None}
     base = asked.pop("base", None)
     if base is not None:
-        asked |= {"name": base.name, "other_name": base_names.other(base.name)}
-        asked |= {"fingerprint": base.fingerprint} if base.fingerprint else {}
+        asked |= base_values(base)
     if "base_name" in asked:
         asked["other_base_name"] = base_names.other(asked["base_name"])
     tags = asked.pop("tags", None)
@@ -77,6 +76,12 @@ def find(connection: Connection, filters: Mapping[str, Any], limit: int | None) 
         asked["limit"] = limit
     query = _question(frozenset(asked), None if tags is None else len(tags))
     return [rows.adapter(row) for row in connection.execute(query, asked)]
+
+
+def base_values(base: BaseIdentity) -> dict[str, str]:
+    """Return the values that a condition on a base asks for: both its names, its fingerprint."""
+    named = {"name": base.name, "other_name": base_names.other(base.name)}
+    return named | {"fingerprint": base.fingerprint} if base.fingerprint else named
 
 
 @lru_cache(maxsize=1024)
