@@ -163,6 +163,7 @@ def _config(row: Row) -> dict[str, Any]:
         "activation": ACTIVATIONS[row["nonlinearity"]],
         "invertible": row["invertible"] == "1",
         "init": "bert",
+        "stacking": "chained",
     }
 
 

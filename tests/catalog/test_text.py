@@ -49,6 +49,7 @@ def test_a_row_becomes_an_entry_in_our_words() -> None:
         "activation": "gelu_new",  # the old name `gelu` is the tanh approximation
         "invertible": False,
         "init": "bert",
+        "stacking": "chained",  # as the library computes a stack
     }
     assert (entry.trained_over, entry.dropped, entry.leave_out) == (["org/en"], [11], [11])
     assert entry.inferred == ["trained_over"]
