@@ -224,14 +224,16 @@ class AdapterHubCompacter(Converter):
 
 def _config_of(options: Mapping[str, Any], dense: BottleneckConfig) -> CompacterConfig:
     """Return the config, and refuse what only bottlenecks with ordinary matrices have here."""
-    config = CompacterConfig(
-        placement=dense.placement,
-        reduction=dense.reduction,
-        n=options["phm_dim"],
-        rank=options["phm_rank"],
-        activation=dense.activation,
-        stacking=dense.stacking,
-        shared_rule=options["shared_phm_rule"],
+    config = CompacterConfig.from_mapping(
+        {
+            "placement": dense.placement,
+            "reduction": dense.reduction,
+            "n": options["phm_dim"],
+            "rank": options["phm_rank"],
+            "activation": dense.activation,
+            "stacking": dense.stacking,
+            "shared_rule": options["shared_phm_rule"],
+        }
     )
     own, wanted = config.dense().to_mapping(), dense.to_mapping()
     odd = [key for key in {**own, **wanted} if key != "init" and own.get(key) != wanted.get(key)]

@@ -19,6 +19,7 @@ from adapterhub_lite.exchange import adapterhub_heads as heads
 from adapterhub_lite.exchange import adapterhub_keys as keys
 from adapterhub_lite.exchange import architectures
 from adapterhub_lite.exchange.adapterhub_card import read_card
+from adapterhub_lite.exchange.adapterhub_words import LIBRARY
 from adapterhub_lite.exchange.converter import Tensors
 from adapterhub_lite.exchange.formats import Format, Opened, Parts
 
@@ -78,6 +79,7 @@ class AdapterHub(Format):
             extra=outer,
             stated=stated,
             notes=notes,
+            method=str(config.get("architecture") or "bottleneck"),
         )
 
     def parts(self, opened: Opened, base: BaseShape, details: Details) -> Parts:
@@ -141,15 +143,15 @@ def adapter_name(manifest: Manifest) -> str:
 def _unknown_there(manifest: Manifest, config: Mapping[str, Any]) -> tuple[str, ...]:
     notes = []
     if manifest.trained_over:
-        notes.append(f"`{architectures.LIBRARY}` does not record what this was trained over")
+        notes.append(f"`{LIBRARY}` does not record what this was trained over")
         if "original_ln_before" in config and manifest.config.get("stacking") != "chained":
             notes.append(
-                f"on an adapter below, `{architectures.LIBRARY}` computes this one otherwise than "
+                f"on an adapter below, `{LIBRARY}` computes this one otherwise than "
                 "it was trained: alone it is the same"
             )
     if manifest.config.get("invertible"):
         notes.append(
-            f"`{architectures.LIBRARY}` undoes the invertible part before its own language-model "
+            f"`{LIBRARY}` undoes the invertible part before its own language-model "
             "heads only, not before transformers' `...ForMaskedLM`"
         )
     return tuple(notes)
@@ -189,7 +191,7 @@ def _method_config(
         return architectures.completed(found, old_names=version is None), ()
     if found.get("vera_d") is not None:
         raise ExchangeError(
-            f"`{path.parent}` is VeRA as `{architectures.LIBRARY}` has it: whole matrices where "
+            f"`{path.parent}` is VeRA as `{LIBRARY}` has it: whole matrices where "
             "the method has vectors"
         )
     return _right_scaling(found, version)

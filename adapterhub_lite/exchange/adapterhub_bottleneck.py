@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from adapterhub_lite.errors import ExchangeError
 from adapterhub_lite.exchange import adapterhub_keys as keys
 from adapterhub_lite.exchange import architectures
+from adapterhub_lite.exchange.adapterhub_words import BOTTLENECK
 from adapterhub_lite.exchange.converter import (
     Converted,
     Converter,
@@ -124,7 +125,7 @@ def options_of(config: BottleneckConfig) -> dict[str, Any]:
     if config.learned_scale != "no" and config.scale != 1.0:
         raise ExchangeError("`scale` and `learned_scale` together have no form in `adapters`")
     options = {
-        **architectures.BOTTLENECK,
+        **BOTTLENECK,
         "mh_adapter": "attention_block" in parts,
         "output_adapter": "ffn_block" in parts,
         "reduction_factor": {str(i): value for i, value in enumerate(config.reductions)}

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from adapterhub_lite.adapter import HeadSpec
 from adapterhub_lite.errors import ExchangeError
-from adapterhub_lite.exchange.architectures import ACTIVATIONS, LIBRARY, spelling
+from adapterhub_lite.exchange.adapterhub_words import ACTIVATIONS, LIBRARY
+from adapterhub_lite.exchange.architectures import spelling
 from adapterhub_lite.exchange.converter import Tensors
 from adapterhub_lite.tasks.heads import HeadShape
 
@@ -122,7 +123,7 @@ def _static(
 def _shape(kind: str, layers: int, function: Any, where: str) -> HeadShape:
     if layers == 1:
         function = None  # stands after hidden layers only
-    if function is not None and function not in ACTIVATIONS:
+    if function is not None and function not in list(ACTIVATIONS):
         raise ExchangeError(f"{where}: head config `activation_function` is `{function}`")
     pooling = "mean" if kind == "question_answering" else "first"
     return HeadShape(pooling, layers, ACTIVATIONS[function] if function else None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -59,10 +60,13 @@ def lora_options(config: Mapping[str, Any]) -> dict[str, Any]:
     for key in ("selfattn_lora", "intermediate_lora", "output_lora"):
         if not isinstance(options[key], bool):
             raise ExchangeError(f"config `{key}` must be true or false, found `{options[key]}`")
-    if type(options["r"]) is not int or not isinstance(options["alpha"], (int, float)):
-        raise ExchangeError(f"config `r` is `{options['r']}`, `alpha` is `{options['alpha']}`")
+    for key in ("r", "alpha", "dropout"):
+        value = options[key]
+        whole = type(value) is int
+        if not whole and (key == "r" or type(value) is not float or not math.isfinite(value)):
+            raise ExchangeError(f"config `{key}` is `{value}`")
     letters = options["attn_matrices"]
-    if not isinstance(letters, list) or not set(letters) <= keys.ATTENTION.keys():
+    if not isinstance(letters, list) or not all(one in list(keys.ATTENTION) for one in letters):
         raise ExchangeError(f"config `attn_matrices` is `{letters}`; q, k and v come in")
     left = options["leave_out"] or []
     if not isinstance(left, list) or not all(type(layer) is int for layer in left):

@@ -93,6 +93,15 @@ DEFECTS: dict[str, tuple[Change, str]] = {
     "no block": (lambda f: config(f, {"output_adapter": False}), "neither `mh_adapter` nor"),
     "a text for a flag": (lambda f: config(f, {"ln_before": "no"}), "`ln_before` must be"),
     "a layer that is no number": (lambda f: config(f, {"leave_out": "all"}), "`leave_out`"),
+    "a rank that is no number": (
+        lambda f: config(f, {"architecture": "lora", "r": "8"}),
+        "config `r` is `8`",
+    ),
+    "letters that are no letters": (
+        lambda f: config(f, {"architecture": "lora", "r": 8, "attn_matrices": [{}]}),
+        "`attn_matrices` is",
+    ),
+    "a scaling without end": (lambda f: config(f, {"scaling": float("inf")}), "`scaling` is `inf`"),
     "a map without a layer": (
         lambda f: config(f, {"reduction_factor": {"0": 4}}),
         "no value for layer 1",
