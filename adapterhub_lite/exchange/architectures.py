@@ -53,7 +53,10 @@ def named(
     Raises:
         ExchangeError: an unknown name or option, or a value that has no exact form here.
     """
-    return bottleneck(spelt_out(name, old_names=old_names, **overrides), layers)
+    options = spelt_out(name, old_names=old_names, **overrides)
+    if options["phm_layer"]:
+        raise ExchangeError(f"architecture `{name}` is no bottleneck but Compacter, a plugin's")
+    return bottleneck(options, layers)
 
 
 def spelt_out(name: str, *, old_names: bool = False, **overrides: Any) -> dict[str, Any]:

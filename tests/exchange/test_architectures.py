@@ -63,6 +63,7 @@ def test_layers() -> None:
     [
         ("pfeifer", {}, "no architecture `pfeifer`"),
         ("pfeiffer", {"reduction": 2}, "config has `reduction`"),
+        ("compacter", {}, "no bottleneck but Compacter"),
         ("pfeiffer", {"non_linearity": "sine"}, "`non_linearity` is `sine`"),
         ("pfeiffer", {"reduction_factor": 0}, "`reduction_factor` is `0`"),
     ],
