@@ -5,10 +5,11 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
+PEER := .venv-peer/made
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format clean
+.PHONY: help demo test lint peer format clean
 
 help: ## list what can be made
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1	/' | expand -t 18
@@ -16,7 +17,7 @@ help: ## list what can be made
 demo: $(STAMP) ## resolve, attach, tag and score on the starter adapters, on a copy of the home
 	@$(BIN)/python demo/demo.py
 
-test: lint ## lint, then all tests with coverage
+test: lint peer ## lint, then all tests with coverage
 	@echo "pytest"
 	@$(BIN)/python -m pytest --cov --cov-report=term
 
@@ -27,13 +28,20 @@ lint: $(STAMP) ## ruff (rules and format) and mypy (strict)
 	@echo "mypy"
 	@$(BIN)/mypy --no-error-summary
 
+peer: $(PEER) ## the real `adapters` library, in its own environment, for the tests that ask it
+
 format: $(STAMP) ## write the format that lint asks for
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
 clean: ## remove what the commands above made
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
+	rm -rf $(VENV) .venv-peer .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(PEER): $(STAMP) tests/exchange/peer_environment.py
+	@echo "installing adapters into .venv-peer (a minute, once)"
+	@$(BIN)/python tests/exchange/peer_environment.py
+	@test -e .venv-peer/unavailable.txt || touch $@
 
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

@@ -11,7 +11,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from adapterhub_lite import digests
+from adapterhub_lite import base_names, digests
 from adapterhub_lite.digests import Digest
 
 FORMAT = 1
@@ -60,10 +60,13 @@ class BaseIdentity:
     revision: str | None = None
 
     def same_as(self, other: BaseIdentity) -> bool:
-        """Whether both are the same weights: by fingerprint where both have one, else by name."""
+        """Whether both are the same weights: by fingerprint where both have one, else by name.
+
+        An old short Hub id and the current one are one name (`base_names.py`).
+        """
         if self.fingerprint and other.fingerprint:
             return self.fingerprint == other.fingerprint
-        return self.name == other.name
+        return base_names.current(self.name) == base_names.current(other.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +92,9 @@ class Underneath:
 
     `digest` identifies it; for a remote adapter that was never pulled it is empty and `source`
     (a Hub id) identifies it.  The other fields are copied so that a replacement can be judged even
-    where the adapter itself is not in the registry.
+    where the adapter itself is not in the registry.  `dropped` are layers (0-based) that the
+    adapter has and that were left out while it was underneath (MAD-X 2.0): whatever stands in its
+    place runs without them as well.
     """
 
     digest: str
@@ -99,6 +104,7 @@ class Underneath:
     config_digest: str
     leave_out: tuple[int, ...] = ()
     source: str | None = None
+    dropped: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,20 +140,31 @@ class Training:
 
 
 @dataclass(frozen=True, slots=True)
+class WeightsFile:
+    """A file of weights: SHA-256 and size in bytes."""
+
+    sha256: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
 class Source:
-    """Where an adapter came from: Hub id, commit, and the layout it had there."""
+    """Where an adapter came from: Hub id, commit, and the layout it had there.
+
+    The rest is of remote adapters.  `status` says how sure it is that the Hub has it: `verified`
+    (its id was read in a public source), `derived` (its id follows from a naming rule), `vanished`
+    (it was gone when last looked for).  `unknown` and `inferred` name fields of the manifest that
+    only a pull can tell, and that no source states outright.  `weights` is the file there; its
+    SHA-256 is empty where only a size is known.
+    """
 
     hub_id: str
     revision: str | None = None
     format: str = "ahl"
-
-
-@dataclass(frozen=True, slots=True)
-class WeightsFile:
-    """The safetensors file: SHA-256 and size in bytes."""
-
-    sha256: str
-    size: int
+    status: str | None = None
+    unknown: tuple[str, ...] = ()
+    inferred: tuple[str, ...] = ()
+    weights: WeightsFile | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from adapterhub_lite.hookspecs import HOOKS, hookimpl
 if TYPE_CHECKING:
     import click
 
+    from adapterhub_lite.exchange.converter import Converter
     from adapterhub_lite.resolver.strategies import Strategy
 
 AHL_HOOKS = HOOKS
@@ -33,3 +34,21 @@ def ahl_commands() -> Sequence[click.Command]:
     from adapterhub_lite.cli import main
 
     return list(main.commands.values())
+
+
+@hookimpl
+def ahl_converters() -> Sequence[Converter]:
+    """Return how the methods that come with the package are spelt in other libraries."""
+    from adapterhub_lite.exchange.adapterhub_bottleneck import BottleneckConverter
+    from adapterhub_lite.exchange.adapterhub_lora import LoRAConverter
+    from adapterhub_lite.exchange.adapterhub_prefix import PrefixConverter
+
+    ours = [BottleneckConverter(), LoRAConverter(), PrefixConverter()]
+    return [*ours, *_peft_converters()]
+
+
+def _peft_converters() -> list[Converter]:
+    from adapterhub_lite.exchange.peft_lora import PeftLoRA
+    from adapterhub_lite.exchange.peft_prefix import PeftPrefix
+
+    return [PeftLoRA(), PeftPrefix()]

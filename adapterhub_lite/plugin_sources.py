@@ -6,6 +6,7 @@ Each is found without running any of its code, with a function that loads it.  K
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import importlib
 import importlib.metadata
@@ -86,6 +87,32 @@ def files(folder: Path | None) -> Iterator[Found]:
             yield Found(PluginInfo(path.stem, "unknown", str(path)), partial(load_file, path))
 
 
+def stated_version(path: Path) -> str:
+    """Return a plugin file's version without running it: what `load_file` would say it is.
+
+    A `__version__` that is worked out, and not written out, cannot be read like that.
+    """
+    try:
+        content = path.read_bytes()
+        body = ast.parse(content).body
+    except (OSError, SyntaxError, ValueError):
+        return "unknown"
+    given = [n for n in body if isinstance(n, (ast.Assign, ast.AnnAssign)) and _is_version(n)]
+    if not given:
+        return f"sha256:{_digest(content)}"
+    value = given[-1].value
+    return str(value.value) if isinstance(value, ast.Constant) else "unknown until it runs"
+
+
+def _is_version(node: ast.Assign | ast.AnnAssign) -> bool:
+    targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+    return any(isinstance(t, ast.Name) and t.id == "__version__" for t in targets)
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:SHORT]
+
+
 class _FromSource(SourceFileLoader):
     """Runs the file itself, never compiled code beside it, which nobody trusted."""
 
@@ -103,8 +130,7 @@ def load_file(path: Path) -> ModuleType:
         content = path.read_bytes()
     except OSError as error:
         raise PluginError(f"cannot read plugin file `{path}`: {error.strerror}") from None
-    digest = hashlib.sha256(content).hexdigest()[:SHORT]
-    where = hashlib.sha256(str(path.absolute()).encode()).hexdigest()[:SHORT]
+    digest, where = _digest(content), _digest(str(path.absolute()).encode())
     name = f"ahl_plugin_{path.stem}_{digest}_{where}"
     spec = importlib.util.spec_from_file_location(name, path, loader=_FromSource(name, str(path)))
     if spec is None or spec.loader is None:

@@ -54,6 +54,8 @@ class Plugins:
         self.infos: dict[str, PluginInfo] = {}
         self.refused: list[PluginInfo] = []
         """Files that may not run, or whose plugin's name is taken; `failures` say why."""
+        self.untrusted: frozenset[str] = frozenset()
+        """Names of the plugins whose files may not run until they are trusted."""
 
     def register(self, found: Found) -> None:
         """Load one plugin, or note why it cannot be loaded.  None of its hooks is called."""
@@ -159,6 +161,10 @@ class Plugins:
             hint = f"{_wanted(provider)}; {hint}"
         raise MethodError(message, hint=hint, method=name)
 
+    def awaits_trust(self, method: str, provider: Provider) -> bool:
+        """Whether a method is missing only because its plugin's file may not run yet."""
+        return method not in self.methods and provider.plugin in self.untrusted
+
     def task_type(self, name: str) -> TaskType:
         """Return the task type `name`; raises `TaskTypeError` where no plugin provides it."""
         if name in self.task_types:
@@ -205,7 +211,9 @@ def load(
     for found in plugin_sources.files(folder):
         plugins.register(found)
     if untrusted is not None:
-        plugins.refused += _not_run(*untrusted)
+        waiting = _not_run(*untrusted)
+        plugins.refused += waiting
+        plugins.untrusted = frozenset(info.name for info in waiting)
     return plugins
 
 
@@ -227,6 +235,7 @@ def load_file(path: Path) -> Plugins:
 def _not_run(folder: Path, reason: str) -> list[PluginInfo]:
     infos = [found.info for found in plugin_sources.files(folder)]
     for info in infos:
+        info.version = plugin_sources.stated_version(Path(info.origin))
         info.failures.append(f"not run: {reason}; read it, then `ahl plugins trust`")
     return infos
 

@@ -23,10 +23,11 @@ from nametype import some  # noqa: E402
 from texts import SENTENCES  # noqa: E402
 
 PAIRS = (
-    ("en", "gv", "pos"),  # a bilingual adapter and its task adapter
-    ("en", "fo", "pos"),  # the target's language adapter under the source's task adapter
-    ("en", "sw", "pos"),  # no adapter for the target: a warning, and what would help
-    ("en", "gv", "ner"),  # nothing fits: a refusal, and what would help
+    ("en", "gv", "pos", None),  # a bilingual adapter and its task adapter
+    ("en", "fo", "pos", None),  # the target's language adapter under the source's task adapter
+    ("en", "sw", "pos", None),  # no adapter for the target: a warning, and what would help
+    ("en", "gv", "ner", "e5-mmt-6"),  # nothing fits: a refusal, and what would help
+    ("en", "sw", "ner", "bert-base-multilingual-cased"),  # public adapters, not pulled yet
 )
 NAMED = ("fo", "cy", "zu", "mt", "sw")
 EACH = 20
@@ -40,10 +41,11 @@ def heading(words: str) -> None:
 def ask(home: ahl.Home) -> list[ahl.Resolution]:
     """Resolve every pair, print the reasons, and return what was found."""
     found = []
-    for source, target, task in PAIRS:
-        heading(f"ahl resolve {source} {target} --task {task}")
+    for source, target, task, base in PAIRS:
+        named = f" --base {base}" if base else ""
+        heading(f"ahl resolve {source} {target} --task {task}{named}")
         try:
-            resolution = ahl.resolve(source, target, task=task, home=home)
+            resolution = ahl.resolve(source, target, task=task, base=base, home=home)
         except ahl.NoResolutionError as error:
             print(f"error: {error}")
             continue

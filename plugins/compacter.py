@@ -17,7 +17,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
-from adapterhub_lite.errors import MethodError
+from adapterhub_lite.errors import ExchangeError, MethodError
+from adapterhub_lite.exchange.converter import Converted, Converter, Reading, Writing, Written
 from adapterhub_lite.hookspecs import hookimpl
 from adapterhub_lite.methods.base import Flow, Method, ModelShape, Site, Weights
 from adapterhub_lite.methods.bottleneck import Bottleneck, BottleneckConfig
@@ -40,6 +41,12 @@ class CompacterConfig(MethodConfig):
     n: int = option(4, "number of Kronecker products; divides hidden and bottleneck size")
     rank: int = option(1, "r, the rank of s_i t_i")
     activation: str = option("gelu_new", "non-linearity, as for `bottleneck`")
+    stacking: Literal["shared", "chained"] = option(
+        "shared", "how it reads an adapter below, as for `bottleneck`", omit_default=True
+    )
+    shared_rule: bool = option(
+        True, "one A for all, or one for every projection", omit_default=True
+    )
 
     def check(self) -> None:
         """Refuse sizes below one, and what `bottleneck` refuses."""
@@ -50,7 +57,10 @@ class CompacterConfig(MethodConfig):
     def dense(self) -> BottleneckConfig:
         """Return the config of the bottleneck with the same matrices written out."""
         return BottleneckConfig(
-            placement=self.placement, reduction=self.reduction, activation=self.activation
+            placement=self.placement,
+            reduction=self.reduction,
+            activation=self.activation,
+            stacking=self.stacking,
         )
 
 
@@ -68,9 +78,7 @@ class Compacter(Method):
 
     def init_shared(self, shape: ModelShape, config: CompacterConfig) -> dict[str, Tensor]:
         """Return the A_i (n, n, n), scaled so that W is as large as its s_i t_i."""
-        import torch
-
-        return {"A": torch.randn(config.n, config.n, config.n) / math.sqrt(config.n)}
+        return {"A": _rule(config)} if config.shared_rule else {}
 
     def init(self, site: Site, config: CompacterConfig) -> dict[str, Tensor]:
         """Return s (n, out / n, r), t (n, r, in / n) and the bias of both projections."""
@@ -84,7 +92,9 @@ class Compacter(Method):
                     f"`compacter` with n = {n} cannot divide the {what} {size}",
                     hint="set `n` or `reduction` to fit",
                 )
+        own = {} if config.shared_rule else {"down_A": _rule(config), "up_A": _rule(config)}
         return {
+            **own,
             "down_s": torch.randn(n, inner // n, r) / math.sqrt(r),
             "down_t": torch.randn(n, r, site.width // n) * 0.02,
             "down_bias": torch.zeros(inner),
@@ -101,10 +111,11 @@ class Compacter(Method):
         self, site: Site, config: CompacterConfig, weights: Weights, flow: Flow, state: Tensor
     ) -> Tensor:
         """Write the matrices out and do as the bottleneck does."""
+        down_A, up_A = (weights["A" if config.shared_rule else f"{n}_A"] for n in ("down", "up"))
         matrices = {
-            "down": kronecker(weights["A"], weights["down_s"], weights["down_t"]),
+            "down": kronecker(down_A, weights["down_s"], weights["down_t"]),
             "down_bias": weights["down_bias"],
-            "up": kronecker(weights["A"], weights["up_s"], weights["up_t"]),
+            "up": kronecker(up_A, weights["up_s"], weights["up_t"]),
             "up_bias": weights["up_bias"],
         }
         return BOTTLENECK.step(site, config.dense(), matrices, flow, state)
@@ -126,12 +137,124 @@ class Compacter(Method):
         )
 
 
+def _rule(config: CompacterConfig) -> Tensor:
+    import torch
+
+    return torch.randn(config.n, config.n, config.n) / math.sqrt(config.n)
+
+
 def kronecker(A: Tensor, s: Tensor, t: Tensor) -> Tensor:
     """Return the sum over i of A_i (x) (s_i t_i)."""
     import torch
 
     blocks = torch.einsum("ipq,iuv->puqv", A, s @ t)
     return blocks.reshape(A.shape[1] * s.shape[1], A.shape[2] * t.shape[2])
+
+
+class AdapterHubCompacter(Converter):
+    """Compacter in `adapters`: a bottleneck with `phm_layer`; matrices act from the right there.
+
+    So its rule, W_left and W_right are the transposes of our A, t and s.
+    """
+
+    name = "adapterhub-compacter"
+    format = "adapterhub"
+    method = "compacter"
+
+    def fits(self, config: Mapping[str, Any]) -> bool:
+        """Whether a config is of a bottleneck whose matrices are Kronecker products."""
+        return config.get("architecture") is None and bool(config.get("phm_layer"))
+
+    def read(self, reading: Reading) -> Converted:
+        """Return the adapter; see `Converter.read`."""
+        from adapterhub_lite.exchange import adapterhub_bottleneck, adapterhub_keys
+
+        options = reading.config
+        dense = adapterhub_bottleneck.read_options(options, reading.base)
+        config = _config_of(options, dense.config)
+        take, weights = reading.tensors.take, {}
+
+        def rule(place: str) -> Tensor:
+            if not options["factorized_phm_rule"]:
+                return take(f"{place}phm_rule").mT
+            return (take(f"{place}phm_rule_left") @ take(f"{place}phm_rule_right")).mT
+
+        if config.shared_rule:
+            weights["shared.A"] = rule("shared_parameters.")
+        sites = adapterhub_bottleneck.blocks_of(dense.config, dense.leave_out, reading.base)
+        for block, layer in sites:
+            path = adapterhub_keys.block_path(reading.base, block, layer)
+            for name, place in (("down", "adapter_down.0"), ("up", "adapter_up")):
+                own, there = f"{block}.{layer}.{name}", f"{path}.{place}."
+                if not config.shared_rule:
+                    weights[f"{own}_A"] = rule(there)
+                weights[f"{own}_t"] = take(f"{there}W_left").mT
+                weights[f"{own}_s"] = take(f"{there}W_right").mT
+                bias = f"{own}_bias"
+                weights[bias] = take(f"{there}b") if options["phm_bias"] else _none(weights, own)
+        return Converted(config, weights, dense.leave_out, dense.notes)
+
+    def write(self, writing: Writing) -> Written:
+        """Return the library's form; see `Converter.write`."""
+        from adapterhub_lite.exchange import adapterhub_bottleneck, adapterhub_keys
+
+        config: CompacterConfig = writing.config
+        own, tensors = writing.weights, {}
+        if config.shared_rule:
+            tensors["shared_parameters.phm_rule"] = own["shared.A"].mT
+        dense = config.dense()
+        sites = adapterhub_bottleneck.blocks_of(dense, writing.leave_out, writing.base)
+        for block, layer in sites:
+            path = adapterhub_keys.block_path(writing.base, block, layer)
+            for name, place in (("down", "adapter_down.0"), ("up", "adapter_up")):
+                ours, there = f"{block}.{layer}.{name}", f"{path}.{place}."
+                if not config.shared_rule:
+                    tensors[f"{there}phm_rule"] = own[f"{ours}_A"].mT
+                tensors[f"{there}W_left"] = own[f"{ours}_t"].mT
+                tensors[f"{there}W_right"] = own[f"{ours}_s"].mT
+                tensors[f"{there}b"] = own[f"{ours}_bias"]
+        options = {
+            **adapterhub_bottleneck.options_of(dense),
+            "phm_layer": True,
+            "phm_dim": config.n,
+            "phm_rank": config.rank,
+            "shared_phm_rule": config.shared_rule,
+        }
+        return Written(options, tensors)
+
+
+def _config_of(options: Mapping[str, Any], dense: BottleneckConfig) -> CompacterConfig:
+    """Return the config, and refuse what only bottlenecks with ordinary matrices have here."""
+    config = CompacterConfig.from_mapping(
+        {
+            "placement": dense.placement,
+            "reduction": dense.reduction,
+            "n": options["phm_dim"],
+            "rank": options["phm_rank"],
+            "activation": dense.activation,
+            "stacking": dense.stacking,
+            "shared_rule": options["shared_phm_rule"],
+        }
+    )
+    own, wanted = config.dense().to_mapping(), dense.to_mapping()
+    odd = [key for key in {**own, **wanted} if key != "init" and own.get(key) != wanted.get(key)]
+    if odd:
+        raise ExchangeError(f"`compacter` has no `{odd[0]}`, which the config sets")
+    if options["shared_W_phm"] or not options["factorized_phm_W"]:
+        raise ExchangeError("config `shared_W_phm` or `factorized_phm_W` is not as published")
+    return config
+
+
+def _none(weights: Mapping[str, Tensor], own: str) -> Tensor:
+    """Return a bias of zeros for a projection that has none."""
+    n, out, _ = weights[f"{own}_s"].shape
+    return weights[f"{own}_s"].new_zeros(n * out)
+
+
+@hookimpl
+def ahl_converters() -> Sequence[Converter]:
+    """Return how `adapters` spells Compacter."""
+    return [AdapterHubCompacter()]
 
 
 @hookimpl

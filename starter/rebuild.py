@@ -1,9 +1,11 @@
 """`registry.db` from text, and text from `registry.db`.
 
-    python starter/rebuild.py                 write registry.db anew from starter/registry.jsonl
+    python starter/rebuild.py                 write registry.db anew from the two texts
     python starter/rebuild.py --from HOME     take over a home's records and weights into the tree
 
-The text is what is reviewed and merged; the database is made from it.  A test compares the two.
+The texts are starter/registry.jsonl (the adapters that were trained here, as `Registry.dump` wrote
+them) and adapterhub_lite/catalog/adapters.jsonl (facts about public ones).  They are what is
+reviewed and merged; the database is made from them.  A test compares.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import adapterhub_lite as ahl
+from adapterhub_lite import catalog, plugins
 from adapterhub_lite import manifest as manifests
 from adapterhub_lite.adapter import BaseIdentity, Score
 from adapterhub_lite.registry import Registry
@@ -57,6 +60,7 @@ def rebuild(path: Path, text: str) -> None:
         leftover.unlink()
     with Registry(f"sqlite:///{path}", create=True) as registry:
         fill(registry, text)
+        catalog.load(registry, plugins.load(ROOT / "plugins", entry_points=False))
 
 
 def take_over(home: ahl.Home) -> str:
@@ -64,7 +68,7 @@ def take_over(home: ahl.Home) -> str:
 
     The other seeds were trained to measure the spread; the tables in the docs have it.
     """
-    left_out = set()
+    left_out = {adapter.digest for adapter in home.registry.find(remote=True)}
     for adapter in home.registry.find(remote=False):
         training = adapter.manifest.training
         if training is not None and training.seed:

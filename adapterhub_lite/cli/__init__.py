@@ -11,6 +11,7 @@ import click
 
 from adapterhub_lite.cli import (
     attaching,
+    catalog,
     evaluating,
     exchange,
     gaps,
@@ -50,6 +51,7 @@ for _room in (
     homes,
     records,
     languages,
+    catalog,
     resolving,
     gaps,
     attaching,

@@ -41,6 +41,7 @@ def language_uses(
 @click.option("--seen", multiple=True, help="Ref of an adapter that training cycled through.")
 @click.option("--labels", help="Labels of the head, in order, with commas between.")
 @click.option("--task-type", help="Task type of the head, where the files do not say.")
+@click.option("--without-head", is_flag=True, help="Leave the folder's head behind.")
 @click.option("--base", help="Base model, where the files name none or a path.")
 @click.option("--licence", help="Licence of the weights.")
 @click.option("--allow-pickle", is_flag=True, help="Read old `.bin` weights (restricted loader).")
@@ -58,11 +59,12 @@ def import_(
     seen: tuple[str, ...],
     labels: str | None,
     task_type: str | None,
+    without_head: bool,
     base: str | None,
     licence: str | None,
     allow_pickle: bool,
 ) -> None:
-    """Import an adapter of `adapters` or `peft` from FOLDER.
+    """Import an adapter of `adapters`, `peft` or LT-SFT from FOLDER.
 
     The format is found by itself. What the folder does not say of languages, task and what the
     adapter was trained over is taken from the options; nothing is guessed. Whatever has no exact
@@ -89,6 +91,7 @@ def import_(
         details=details,
         base=base,
         allow_pickle=allow_pickle,
+        with_head=not without_head,
         aliases=aliases,
     )
     click.echo(to_json({**summary(adapter), "notes": notes}) if run.json else adapter.ref)
@@ -106,7 +109,7 @@ def import_(
 )
 @click.argument("ref")
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--to", required=True, help="Library whose format is written: peft or adapterhub.")
+@click.option("--to", required=True, help="Format that is written: peft, adapterhub or lt-sft.")
 def export_(ref: str, folder: Path, to: str) -> None:
     """Write adapter REF to FOLDER for another library.
 

@@ -35,6 +35,8 @@ def summary(adapter: Adapter) -> dict[str, Any]:
         "method": manifest.method,
         "base": manifest.base.name,
         "remote": adapter.remote,
+        "hub_id": manifest.source.hub_id if manifest.source else None,
+        "status": manifest.source.status if manifest.source else None,
         "added": adapter.added.isoformat(),
     }
 
@@ -91,6 +93,7 @@ def _add_base(home: Home, folder: Path, name: str, aliases: tuple[str, ...]) -> 
     examples=(
         "ahl list",
         "ahl list --kind language --lang gv",
+        "ahl list --lang sw --remote",
         "ahl list --task pos --base e5-mmt-6 --json",
         "ahl list --bases",
     ),
@@ -132,8 +135,26 @@ def list_(
     if run.json:
         click.echo(to_json([summary(adapter) for adapter in found]))
         return
-    table(("ref", "kind", "languages", "task", "method", "base", "where"), map(_row, found))
+    table(("ref", "kind", "languages", "task", "method", "base", "where"), map(row, found))
     run.say(f"{len(found)} adapter{'s' * (len(found) != 1)}")
+    if not found and lang and task:
+        _say_what_resolves(lang, task, base)
+
+
+def _say_what_resolves(lang: str, task: str, base: str | None) -> None:
+    """Point from an empty list to the resolver: labels mostly are in another language."""
+    run = settings()
+    registry = run.open_home().registry
+    others = registry.find(kind="task", task=task, base_name=base)
+    tags = sorted({tag for adapter in others for tag in adapter.manifest.tags()} - {"mul"})
+    if tags:
+        source = "en" if "en" in tags else tags[0]
+        where = f" --base {base}" if base else ""
+        run.say(
+            f"no adapter for task {task} has labels in {lang}; there are such in "
+            f"{', '.join(tags)}: `ahl resolve {source} {lang} --task {task}{where}` says which "
+            "adapters make one of them work there"
+        )
 
 
 def _list_bases(entries: list[BaseEntry]) -> None:
@@ -153,7 +174,8 @@ def _list_bases(entries: list[BaseEntry]) -> None:
     table(("base", "architecture", "layers × width", "fingerprint", "where"), rows)
 
 
-def _row(adapter: Adapter) -> tuple[str, ...]:
+def row(adapter: Adapter) -> tuple[str, ...]:
+    """Return the cells of an adapter in a list."""
     manifest = adapter.manifest
     return (
         adapter.ref,
@@ -162,8 +184,15 @@ def _row(adapter: Adapter) -> tuple[str, ...]:
         manifest.task or "-",
         manifest.method,
         manifest.base.name,
-        "remote" if adapter.remote else "here",
+        _where(adapter),
     )
+
+
+def _where(adapter: Adapter) -> str:
+    source = adapter.manifest.source
+    if not adapter.remote:
+        return "here"
+    return f"remote, {source.status}" if source and source.status else "remote"
 
 
 @command("show", examples=("ahl show gv-wiki", "ahl show gv-wiki --json"))
@@ -208,12 +237,24 @@ def _facts(adapter: Adapter) -> list[tuple[str, str]]:
         *_training(adapter),
         ("licence", m.licence or ""),
         ("authors", ", ".join(m.authors)),
-        (
-            "source",
-            " ".join(filter(None, (m.source.hub_id, m.source.revision))) if m.source else "",
-        ),
-        ("weights", "remote" if adapter.remote else weights),
+        *_source(adapter),
+        ("weights", weights),
         ("added", f"{adapter.added:%Y-%m-%d %H:%M}"),
+    ]
+
+
+def _source(adapter: Adapter) -> list[tuple[str, str]]:
+    source = adapter.manifest.source
+    if source is None:
+        return [("weights", "remote")] if adapter.remote else []
+    size = f"{source.weights.size / 1e6:.3g} MB" if source.weights else "size not known"
+    return [
+        ("source", " ".join(filter(None, (source.hub_id, source.revision)))),
+        ("layout there", source.format),
+        ("status", source.status or ""),
+        ("not known before a pull", ", ".join(source.unknown)),
+        ("inferred, not stated", ", ".join(source.inferred)),
+        ("weights", f"remote, {size}" if adapter.remote else ""),
     ]
 
 

@@ -19,6 +19,7 @@ from adapterhub_lite.errors import ExchangeError, near
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from adapterhub_lite.adapter import Adapter
     from adapterhub_lite.exchange.bases import BaseShape
     from adapterhub_lite.methods.config import MethodConfig
 
@@ -65,12 +66,16 @@ class Reading:
     """An adapter as another library's folder holds it, and the base it is for.
 
     `tensors` have keys that start at the trunk (`encoder.layer.0...`): the format takes off what
-    the library and the head class put in front.
+    the library and the head class put in front.  `prefix` is what the head class put there
+    (`roberta.`; empty where the adapter was made on a bare trunk): patterns in configs see it.
     """
 
     config: Mapping[str, Any]
     tensors: Tensors
     base: BaseShape
+    prefix: str = ""
+    over: tuple[Adapter, ...] = ()
+    """What the user says is underneath, bottom first: the members of a fusion come last."""
 
 
 @dataclass(frozen=True, slots=True)

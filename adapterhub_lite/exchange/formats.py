@@ -28,8 +28,9 @@ if TYPE_CHECKING:
 class Opened:
     """A foreign folder, read and checked to be well formed, before the base is known.
 
-    `config` is the method's; `tensors` have the library's own keys; `head` is what the library
-    keeps of its head; `stated` is what the folder says about languages, task and the like.
+    `config` is the method's, and `method` the library's own name of it; `tensors` have the
+    library's own keys; `head` is what the library keeps of its head; `stated` is what the folder
+    says about languages, task and the like; `revision` is the base's commit, where it is named.
     """
 
     folder: Path
@@ -41,16 +42,22 @@ class Opened:
     extra: Mapping[str, Any] = field(default_factory=dict)
     stated: Details = field(default_factory=Details)
     notes: tuple[str, ...] = ()
+    method: str = ""
+    revision: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """An opened folder taken apart: the method's tensors from the trunk on, and the head."""
+    """An opened folder taken apart: the method's tensors from the trunk on, and the head.
+
+    `prefix` is what stood before the trunk in module names; see `converter.Reading`.
+    """
 
     tensors: Tensors
     head: HeadSpec | None = None
     head_weights: Mapping[str, Tensor] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    prefix: str = ""
 
 
 class Format(ABC):
@@ -94,6 +101,7 @@ class Format(ABC):
 _PLACES = {
     "peft": "adapterhub_lite.exchange.peft:Peft",
     "adapterhub": "adapterhub_lite.exchange.adapterhub:AdapterHub",
+    "lt-sft": "adapterhub_lite.exchange.ltsft:LTSFT",
 }
 """The formats by name, imported when they are asked."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,6 +45,7 @@ def import_folder(
     details: Details,
     base: str | None = None,
     allow_pickle: bool = False,
+    with_head: bool = True,
     aliases: Sequence[str] = (),
 ) -> tuple[Adapter, tuple[str, ...]]:
     """Add the adapter in a folder of another library; return it, and notes on differences.
@@ -54,6 +55,7 @@ def import_folder(
         details: what the user says of it; the folder's own words fill the gaps.
         base: the base's name, where the folder has none or a useless one (a local path).
         allow_pickle: read old `.bin` weights, through torch's restricted loader.
+        with_head: take in the head as well, where the folder has one.
 
     Raises:
         ExchangeError: not a known format, or something in it has no exact form here.
@@ -61,7 +63,13 @@ def import_folder(
     """
     home.registry.check_writable()
     foreign = convert(
-        folder, home=home, name=name, details=details, base=base, allow_pickle=allow_pickle
+        folder,
+        home=home,
+        name=name,
+        details=details,
+        base=base,
+        allow_pickle=allow_pickle,
+        with_head=with_head,
     )
     with tempfile.TemporaryDirectory() as staging:
         foreign.loaded.save(Path(staging), foreign.manifest)
@@ -76,19 +84,24 @@ def convert(
     details: Details,
     base: str | None = None,
     allow_pickle: bool = False,
+    with_head: bool = True,
 ) -> Foreign:
     """Return a folder's adapter in this package's form; see `import_folder`."""
     format = formats.format_named(_format_of(folder))
     opened = format.open(folder, allow_pickle=allow_pickle)
+    if not with_head:
+        opened = replace(opened, head=None, head_tensors={})
     details = details.or_else(opened.stated)
     details.check(f"`{folder}`")
-    shape = bases.describe(_base_of(opened, base), home)
+    shape = bases.describe(_base_of(opened, base), home, revision=opened.revision)
     parts = format.parts(opened, shape, details)
     plugins = home.plugins()
-    what = f"the method in `{folder}`"
-    converter = fitting(plugins.converters, format.name, opened.config, what)
+    what = f"method `{opened.method}`" if opened.method else "the method"
+    converter = fitting(plugins.converters, format.name, opened.config, f"{what} in `{folder}`")
     method = plugins.method(converter.method)
-    converted = converter.read(Reading(opened.config, parts.tensors, shape))
+    over = tuple(home.registry.get(ref) for ref in details.over)
+    reading = Reading(opened.config, parts.tensors, shape, parts.prefix, over)
+    converted = converter.read(reading)
     parts.tensors.finish()
     assert details.kind is not None
     manifest = Manifest(
@@ -102,7 +115,7 @@ def convert(
         task=details.task,
         dataset=details.dataset,
         head=parts.head,
-        trained_over=_underneath(home, details.over),
+        trained_over=tuple(adapter.underneath() for adapter in over),
         seen=_underneath(home, details.seen),
         licence=details.licence,
         authors=details.authors,
@@ -135,7 +148,7 @@ def _format_of(folder: Path) -> str:
     if found is None:
         raise ExchangeError(
             f"`{folder}` is in none of the formats {', '.join(formats.known())}",
-            hint="both libraries write a file `adapter_config.json`",
+            hint="a folder of these has a file `adapter_config.json`, or `pytorch_diff.bin`",
         )
     return found
 

@@ -17,7 +17,7 @@ This module must stay free of torch at import: the resolver asks methods what ma
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
@@ -39,12 +39,21 @@ __all__ = [
 ]
 
 
+Change = Callable[["Tensor", "Tensor", "Tensor | None"], "Tensor"]
+
+
 @dataclass(frozen=True, slots=True)
 class Site:
     """A part in one model: its name, its layer (0-based; `None` outside the layers), its widths.
 
     Of a linear part, `weight` (width, in_width) and `bias` (`None` where it has none) are the
-    base's own, for methods that start from them.  They are frozen: never write into them.
+    base's own, for methods that start from them.  They are frozen: never write into them.  Where
+    several parts are slices of one module, `start` is this one's first output in it.  Of a lookup,
+    in_width is how many entries it has; a layer norm has a weight (width) and, in some families, a
+    bias.
+
+    `change(x, weight, bias)` is what the output of such a part changes by where its parameters
+    change by these: the weight as above, but a lookup's as the table that it is, (entries, width).
     """
 
     part: str
@@ -53,6 +62,8 @@ class Site:
     width: int
     weight: Tensor | None = field(default=None, compare=False, repr=False)
     bias: Tensor | None = field(default=None, compare=False, repr=False)
+    start: int = 0
+    change: Change | None = field(default=None, compare=False, repr=False)
 
     @property
     def key(self) -> str:
@@ -76,16 +87,19 @@ class ModelShape(Protocol):
 class Flow:
     """What passes through a site in one forward pass, for the rows that an adapter serves.
 
-    `x` is the part's input and `y` what the method replaces: the output of a linear part, of the
-    embeddings, or of a block's sub-layer before the residual is added.  At a block, `x` is the
+    `x` is the part's input and `y` what the method replaces: the output of a linear part, a layer
+    norm, a lookup (whose `x` are ids) or the embeddings, or of a block's sub-layer before the
+    residual is added.  At a block, `x` is the
     residual stream and `normed` is the block's own result, layer norm of `y + x` (in pre-norm
-    families just `y + x`).  Shapes are (rows, tokens, width).
+    families just `y + x`); `norm` gives it for another output of the sub-layer, same rows.  Shapes
+    are (rows, tokens, width).
     """
 
     x: Tensor
     y: Tensor
     normed: Tensor | None = None
     training: bool = False
+    norm: Callable[[Tensor], Tensor] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +107,14 @@ class Memory:
     """Key and value vectors that attention sees before the text's own, each (length, kv width).
 
     With `gate` (one value a head) they are attended to by themselves and added, scaled by
-    tanh(gate); without, they share one softmax with the text.
+    tanh(gate); without, they share one softmax with the text.  With `shift`, they count as
+    positions before the text's also where the family has absolute positions.
     """
 
     keys: Tensor
     values: Tensor
     gate: Tensor | None = None
+    shift: bool = False
 
 
 Weights = Mapping[str, "Tensor"]
@@ -113,6 +129,8 @@ class Method(ABC):
     """Adapters of methods with equal `run` that meet at a site share one begin and end."""
     language_defaults: ClassVar[Mapping[str, Any]] = {}
     """Config values, other than the fields' defaults, to train a language adapter with."""
+    scheme: ClassVar[str] = ""
+    """What papers call a task adapter of this method over a swapped language adapter of it."""
     sparse: ClassVar[bool] = False
     """Whether most entries of the weights are zero; files then hold the others only."""
     averages: ClassVar[bool] = True
@@ -162,7 +180,14 @@ class Method(ABC):
         """Apply one adapter: return the state that the next one reads.  Never write in place."""
 
     def fuse(
-        self, site: Site, config: Any, weights: Weights, state: Tensor, outputs: Sequence[Tensor]
+        self,
+        site: Site,
+        config: Any,
+        weights: Weights,
+        state: Tensor,
+        outputs: Sequence[Tensor],
+        *,
+        flow: Flow,
     ) -> Tensor:
         """Return one state from those that the members left; each of them read `state`.
 
@@ -200,11 +225,24 @@ class Method(ABC):
         return None
 
     def delta(self, site: Site, config: Any, weights: Weights) -> Tensor | None:
-        """Return the change of a linear part's weight (out, in) that equals `step`, if any.
+        """Return the change of a part's weight that, with `delta_bias`, equals `step`, if any.
 
         `site.weight` is the weight with the changes of the adapters below already in it.
         """
         return None
+
+    def delta_bias(self, site: Site, config: Any, weights: Weights) -> Tensor | None:
+        """Return the change of a part's bias, where merging is to change that as well."""
+        return None
+
+    def check_weights(self, name: str, config: Any, weights: Weights) -> None:  # noqa: B027 - most need none
+        """Refuse weights whose names and shapes are right and that still cannot be.
+
+        Called when an adapter is read; `weights` has the full keys, those of a head included.
+
+        Raises:
+            WeightsError: say what is wrong with `name`.
+        """
 
     def follows(self, config: Any, below: Method, below_config: Any) -> str | None:
         """Return why an adapter of this method cannot stand on one of `below`, or `None`.

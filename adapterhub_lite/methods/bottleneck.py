@@ -17,6 +17,10 @@ embedding output and is undone before the output embedding:
     y1 = e1 + F(e2),  y2 = e2 + G(y1);    inverse: e2 = y2 - G(y1),  e1 = y1 - F(e2)
 
 U and the second layers of F and G start at zero (`init="zero"`): a fresh adapter is the identity.
+
+The library `adapters` computes a stack in another way than the paper: every adapter starts afresh
+from what the one below left, h = LN(a + x) and r = a (h = a and r = a for `houlsby`).  Adapters
+that were trained there say `stacking="chained"`.  At the bottom of a stack both are the same.
 """
 
 from __future__ import annotations
@@ -26,6 +30,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from adapterhub_lite.errors import MethodError
+from adapterhub_lite.families import BLOCK_PARTS
 from adapterhub_lite.methods.base import Flow, Method, ModelShape, Site, Weights
 from adapterhub_lite.methods.config import MethodConfig, option
 
@@ -56,11 +61,42 @@ class BottleneckConfig(MethodConfig):
     init: Literal["zero", "bert"] = option(
         "zero", "up-projection at zero (identity), or all weights from N(0, 0.02) as BERT's"
     )
+    stacking: Literal["shared", "chained"] = option(
+        "shared",
+        "on an adapter below: read its output and add the sub-layer's (as published), or start "
+        "afresh from its output (as the library `adapters`)",
+        omit_default=True,
+    )
+    reductions: tuple[float, ...] = option(
+        (), "a reduction for every layer, in place of `reduction`", omit_default=True
+    )
+    blocks: tuple[str, ...] = option(
+        (), "blocks that are touched, in place of the placement's", omit_default=True
+    )
+    residual: Literal["output", "sum", "normed"] = option(
+        "output",
+        "r: the sub-layer's output; it plus the residual stream; or that sum after the layer norm",
+        omit_default=True,
+    )
+    norm_before: bool = option(False, "a layer norm of its own on h", omit_default=True)
+    norm_after: Literal["no", "inside", "outside"] = option(
+        "no",
+        "a layer norm of its own on U g(D h) + r (inside), or on U g(D h) alone (outside)",
+        omit_default=True,
+    )
+    learned_scale: Literal["no", "scalar", "channel"] = option(
+        "no", "a trained factor on the up-projection's output", omit_default=True
+    )
 
     def check(self) -> None:
-        """Refuse sizes below one and unknown activations."""
-        if self.reduction <= 0 or self.invertible_reduction <= 0:
+        """Refuse sizes below one, unknown activations and unknown blocks."""
+        if min(self.reduction, self.invertible_reduction, *self.reductions) <= 0:
             raise MethodError("`bottleneck` needs reduction factors above 0")
+        for block in self.blocks:
+            if block not in BLOCK_PARTS:
+                raise MethodError(
+                    f"`bottleneck` cannot touch `{block}`", hint=f"one of {', '.join(BLOCK_PARTS)}"
+                )
         if self.activation not in ACTIVATIONS:
             raise MethodError(
                 f"`bottleneck` has no activation `{self.activation}`",
@@ -73,17 +109,22 @@ class Bottleneck(Method):
 
     name = "bottleneck"
     run = "bottleneck"
+    scheme = "MAD-X"
     Config = BottleneckConfig
     language_defaults: ClassVar[Mapping[str, Any]] = {"reduction": 2.0, "invertible": True}
 
     def parts(self, config: BottleneckConfig) -> tuple[str, ...]:
-        """Return the blocks of the placement."""
-        return _PARTS[config.placement]
+        """Return the blocks of the placement, or those that the config lists."""
+        return config.blocks or _PARTS[config.placement]
 
     def sites(
         self, shape: ModelShape, config: BottleneckConfig, leave_out: Sequence[int]
     ) -> list[Site]:
         """Return the blocks, and embeddings and output where there is an invertible part."""
+        if config.reductions and len(config.reductions) != shape.layers:
+            raise MethodError(
+                f"`reductions` has {len(config.reductions)} values, the model {shape.layers} layers"
+            )
         sites = super().sites(shape, config, leave_out)
         if not config.invertible:
             return sites
@@ -94,13 +135,15 @@ class Bottleneck(Method):
         return [embeddings, *sites, *([output] if output else [])]
 
     def init(self, site: Site, config: BottleneckConfig) -> dict[str, Tensor]:
-        """Return down (b, width), down_bias, up (width, b), up_bias for a block."""
+        """Return down (b, width), down_bias, up (width, b), up_bias for a block; norms, scale."""
         if site.layer is None:
             return {}
+        reduction = config.reductions[site.layer] if config.reductions else config.reduction
         down, down_bias, up, up_bias = _two_layers(
-            site.width, max(1, int(site.width // config.reduction)), config.init
+            site.width, max(1, int(site.width // reduction)), config.init
         )
-        return {"down": down, "down_bias": down_bias, "up": up, "up_bias": up_bias}
+        weights = {"down": down, "down_bias": down_bias, "up": up, "up_bias": up_bias}
+        return {**weights, **_extras(config, site.width)}
 
     def init_shared(self, shape: ModelShape, config: BottleneckConfig) -> dict[str, Tensor]:
         """Return both couplings of the invertible part, F and G, two layers each."""
@@ -117,10 +160,8 @@ class Bottleneck(Method):
         }
 
     def begin(self, site: Site, config: BottleneckConfig, flow: Flow) -> Tensor:
-        """Return h of the placement; at embeddings and output, what is there."""
-        if site.layer is None or config.placement == "houlsby":
-            return flow.y
-        if config.placement == "parallel":
+        """Return what the first adapter reads: h, or what h is made of."""
+        if site.layer is None or config.placement != "pfeiffer" or config.stacking == "chained":
             return flow.y
         assert flow.normed is not None
         return flow.normed
@@ -133,12 +174,17 @@ class Bottleneck(Method):
             return couple(config, weights, state)
         if site.part == "output":
             return uncouple(config, weights, state)
-        parallel = config.placement == "parallel"
-        inner = _activation(config, _linear(flow.x if parallel else state, weights, "down"))
-        up = _linear(inner, weights, "up")
+        h, r = _reads(config, flow, state)
+        if config.norm_before:
+            h = _norm(h, weights, "norm_before")
+        up = _linear(_activation(config, _linear(h, weights, "down")), weights, "up")
         if config.scale != 1.0:
             up = up * config.scale
-        return up + (state if parallel else flow.y)
+        if config.learned_scale != "no":
+            up = up * weights["scale"]
+        if config.norm_after == "inside":
+            return _norm(up + r, weights, "norm_after")
+        return (_norm(up, weights, "norm_after") if config.norm_after == "outside" else up) + r
 
     def follows(
         self, config: BottleneckConfig, below: Method, below_config: BottleneckConfig
@@ -149,6 +195,27 @@ class Bottleneck(Method):
         return (
             f"placement `{config.placement}` cannot stand on placement `{below_config.placement}`"
         )
+
+
+def _reads(config: BottleneckConfig, flow: Flow, state: Tensor) -> tuple[Tensor, Tensor]:
+    """Return h and r.  An adapter is at the bottom where nothing has replaced `y` yet."""
+    if config.placement == "parallel":
+        return flow.x, state
+    bottom = state is flow.y or state is flow.normed
+    output = flow.y if bottom or config.stacking == "shared" else state
+    if config.placement == "houlsby":
+        return state, output
+    if bottom:
+        assert flow.normed is not None
+        h = flow.normed
+    elif config.stacking == "shared":
+        h = state
+    else:
+        assert flow.norm is not None
+        h = flow.norm(state)
+    if config.residual == "sum":
+        return h, output + flow.x
+    return h, h if config.residual == "normed" else output
 
 
 def couple(config: BottleneckConfig, weights: Weights, embedded: Tensor) -> Tensor:
@@ -179,6 +246,25 @@ def _linear(x: Tensor, weights: Weights, name: str) -> Tensor:
     from torch.nn.functional import linear
 
     return linear(x, weights[name], weights[f"{name}_bias"])
+
+
+def _norm(x: Tensor, weights: Weights, name: str) -> Tensor:
+    from torch.nn.functional import layer_norm
+
+    return layer_norm(x, x.shape[-1:], weights[name], weights[f"{name}_bias"])
+
+
+def _extras(config: BottleneckConfig, width: int) -> dict[str, Tensor]:
+    """Return the weights of layer norms and of a learned scale, where the config has them."""
+    import torch
+
+    norms = {"norm_before": config.norm_before, "norm_after": config.norm_after != "no"}
+    weights: dict[str, Tensor] = {}
+    for name in (name for name, there in norms.items() if there):
+        weights |= {name: torch.ones(width), f"{name}_bias": torch.zeros(width)}
+    if config.learned_scale != "no":
+        weights["scale"] = torch.ones(width if config.learned_scale == "channel" else 1)
+    return weights
 
 
 def _activation(config: BottleneckConfig, x: Tensor) -> Tensor:

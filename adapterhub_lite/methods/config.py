@@ -16,9 +16,14 @@ from typing import Any, Self
 from adapterhub_lite.errors import MethodError, near
 
 
-def option(default: Any, help: str) -> Any:
-    """Return a dataclass field with a default and the one-line help that `ahl methods` shows."""
-    return field(default=default, metadata={"help": help})
+def option(default: Any, help: str, *, omit_default: bool = False) -> Any:
+    """Return a dataclass field with a default and the one-line help that `ahl methods` shows.
+
+    Args:
+        omit_default: leave the field out of `to_mapping` at its default, so that configs (and
+            their digests) from before the field existed stay what they were.
+    """
+    return field(default=default, metadata={"help": help, "omit_default": omit_default})
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +47,12 @@ class MethodConfig:
         """Raise `MethodError` for values that make no sense; override to add checks."""
 
     def to_mapping(self) -> dict[str, Any]:
-        """Return the config as JSON values, every field written out."""
-        return {f.name: _plain(getattr(self, f.name)) for f in fields(self)}
+        """Return the config as JSON values; all fields but `omit_default` ones at their default."""
+        return {
+            f.name: _plain(getattr(self, f.name))
+            for f in fields(self)
+            if not (f.metadata.get("omit_default") and getattr(self, f.name) == f.default)
+        }
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> Self:

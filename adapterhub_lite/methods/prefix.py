@@ -32,6 +32,11 @@ class PrefixConfig(MethodConfig):
     gate: bool = option(
         False, "attend to the prefix by itself, scaled from zero: starts as identity"
     )
+    shift_positions: bool = option(
+        False,
+        "count the prefix as positions before the text's also in encoders, as peft does",
+        omit_default=True,
+    )
 
     def check(self) -> None:
         """Refuse lengths below one."""
@@ -88,10 +93,10 @@ class Prefix(Method):
 
         gate = weights["gate"] if config.gate else None
         if not config.reparameterise:
-            return Memory(weights["keys"], weights["values"], gate)
+            return Memory(weights["keys"], weights["values"], gate, shift=config.shift_positions)
         inner = linear(weights["table"], weights["in"], weights["in_bias"]).tanh()
         keys, values = linear(inner, weights["out"], weights["out_bias"]).chunk(2, dim=-1)
-        return Memory(keys, values, gate)
+        return Memory(keys, values, gate, shift=config.shift_positions)
 
     def step(
         self, site: Site, config: PrefixConfig, weights: Weights, flow: Flow, state: Tensor

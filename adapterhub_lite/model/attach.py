@@ -14,15 +14,18 @@ from adapterhub_lite import lock as locks
 from adapterhub_lite.adapter import HeadSpec
 from adapterhub_lite.composition import Composition, parse
 from adapterhub_lite.errors import AttachError, CompositionError, LockError, near
+from adapterhub_lite.families import BLOCK_PARTS
 from adapterhub_lite.lock import Lock
+from adapterhub_lite.methods.base import Site
 from adapterhub_lite.model.anatomy import Anatomy
 from adapterhub_lite.model.attention import view_attention
 from adapterhub_lite.model.base import Base
 from adapterhub_lite.model.compile import NOTHING, Compiled, compile_composition
 from adapterhub_lite.model.loaded import LoadedAdapter, load_adapter
 from adapterhub_lite.model.merging import merge_weights
+from adapterhub_lite.model.positions import hook_positions
 from adapterhub_lite.model.rows import Plan, plan_rows
-from adapterhub_lite.model.sites import hook_rotary, hook_site
+from adapterhub_lite.model.sites import hook_site
 from adapterhub_lite.plugins import Plugins
 from adapterhub_lite.plugins import load as load_plugins
 
@@ -90,6 +93,11 @@ def _unlocked(lock: Lock, base: Base, home: Home | None) -> Composition:
         raise LockError("a lock is compared with a home", hint="`attach(base, lock, home=home)`")
     locks.check_base(lock, base.identity)
     return locks.check(lock, home)
+
+
+def _after_parts(site: Site) -> bool:
+    """Blocks and the embeddings are hooked last: what they take is what their parts leave."""
+    return site.part in (*BLOCK_PARTS, "embeddings")
 
 
 class _Source:
@@ -168,11 +176,11 @@ class Attachment:
             if len(self.compositions) != 1:
                 raise AttachError("only one composition can be merged at a time")
             (compiled,) = self.compositions.values()
-            for undo in merge_weights(compiled):
+            for undo in merge_weights(compiled, self._anatomy):
                 self._undo.append(undo)
             return
         sites = {k: site for c in self.compositions.values() for k, site in c.sites.items()}
-        for site in sorted(sites.values(), key=lambda s: s.part.endswith("_block")):
+        for site in sorted(sites.values(), key=_after_parts):
             if site.part == "attention":
                 module = self._anatomy.module(site.part, site.layer)
                 assert module is not None
@@ -180,11 +188,14 @@ class Attachment:
             else:
                 for handle in hook_site(self._anatomy, site, self._current):
                     self._undo.append(handle.remove)
-        rotary = self._anatomy.rotary()
-        if rotary is not None and any(c.memory_length for c in self.compositions.values()):
-            self._undo.append(hook_rotary(rotary, self._current).remove)
+        self._move_positions(self._anatomy.rotary(), lambda c: c.memory_length)
+        self._move_positions(self._anatomy.positions(), lambda c: c.shift)
         if len(self.compositions) == 1:
             self.use(next(iter(self.compositions)))
+
+    def _move_positions(self, module: nn.Module | None, length: Callable[[Compiled], int]) -> None:
+        if module is not None and any(length(c) for c in self.compositions.values()):
+            self._undo.append(hook_positions(module, self._current, length).remove)
 
     def _current(self) -> Plan | None:
         return None if self.suspended else self._plan

@@ -42,7 +42,7 @@ class Step:
         if not self.members:
             return method.step(site, config, self.weights, flow, state)
         outputs = [member(site, flow, state) for member in self.members]
-        return method.fuse(site, config, self.weights, state, outputs)
+        return method.fuse(site, config, self.weights, state, outputs, flow=flow)
 
     def memory(self, site: Site) -> Memory | None:
         """Return the vectors this adapter prepends to attention."""
@@ -74,6 +74,8 @@ class Compiled:
     sites: Mapping[str, Site]
     head: tuple[HeadSpec, dict[str, Tensor]] | None = None
     memory_length: int = 0
+    shift: int = 0
+    """How many of those vectors count as positions in families with absolute ones."""
 
 
 NOTHING = Compiled(adapters=(), runs={}, sites={})
@@ -112,7 +114,8 @@ def compile_composition(composition: Composition, lookup: Lookup, anatomy: Anato
         runs=runs,
         sites=sites,
         head=(top.head, top.head_weights()) if top and top.head else None,
-        memory_length=_memory_length(runs, sites),
+        memory_length=_memory_length(runs, sites, shifting=False),
+        shift=_memory_length(runs, sites, shifting=True),
     )
 
 
@@ -131,12 +134,15 @@ def _run_name(step: Step) -> str:
     return method.run or method.name
 
 
-def _memory_length(runs: Mapping[str, tuple[Run, ...]], sites: Mapping[str, Site]) -> int:
+def _memory_length(
+    runs: Mapping[str, tuple[Run, ...]], sites: Mapping[str, Site], *, shifting: bool
+) -> int:
     """Return how many ungated vectors stand before the text (the longest over the layers)."""
     longest = 0
     for key, found in runs.items():
         if sites[key].part == "attention":
             memories = [step.memory(sites[key]) for run in found for step in run.steps]
-            length = sum(m.keys.shape[0] for m in memories if m is not None and m.gate is None)
+            plain = [m for m in memories if m is not None and m.gate is None]
+            length = sum(m.keys.shape[0] for m in plain if m.shift or not shifting)
             longest = max(longest, length)
     return longest

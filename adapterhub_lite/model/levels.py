@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from adapterhub_lite import digests
-from adapterhub_lite.composition import Average, Composition, Fuse, Ref, Stack
+from adapterhub_lite.composition import Average, Composition, Fuse, Parallel, Ref, Stack
 from adapterhub_lite.errors import AttachError, CompositionError
 from adapterhub_lite.methods.base import Site
 from adapterhub_lite.model.anatomy import Anatomy
@@ -71,7 +71,19 @@ def list_levels(composition: Composition, lookup: Lookup) -> list[Level]:
             levels += list_levels(part, lookup)
     if waiting is not None:
         raise _not_provided(waiting)
+    for at, level in enumerate(levels):
+        _drop_layers(levels, at, level.adapter)
     return levels
+
+
+def _drop_layers(levels: list[Level], at: int, above: LoadedAdapter) -> None:
+    """Leave layers out of what stands below an adapter, as they were when it was trained."""
+    over = above.trained_over
+    for place, under in enumerate(over, at - len(over)):
+        if under.dropped and place >= 0:
+            below = levels[place].adapter
+            layers = tuple(sorted({*below.leave_out, *under.dropped}))
+            levels[place] = replace(levels[place], adapter=replace(below, leave_out=layers))
 
 
 def _alone(adapter: LoadedAdapter) -> Level:
@@ -113,6 +125,12 @@ def _single(part: Composition, lookup: Lookup, what: str) -> LoadedAdapter:
 
 
 def _not_provided(part: Composition) -> CompositionError:
+    if isinstance(part, Parallel):
+        return CompositionError(
+            f"`{part}` would give one output a member, where one composition gives one a row",
+            hint="attach each member under a name of its own, put every input into the batch once "
+            "a member, and name them with `rows([...])`: the base still runs once",
+        )
     name = type(part).__name__.lower()
     return CompositionError(
         f"no method in this process provides `{name}`: `{part}`",

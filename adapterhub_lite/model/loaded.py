@@ -17,7 +17,14 @@ from torch import Tensor
 
 from adapterhub_lite import digests
 from adapterhub_lite import manifest as manifests
-from adapterhub_lite.adapter import BaseIdentity, HeadSpec, Kind, Manifest, WeightsFile
+from adapterhub_lite.adapter import (
+    BaseIdentity,
+    HeadSpec,
+    Kind,
+    Manifest,
+    Underneath,
+    WeightsFile,
+)
 from adapterhub_lite.errors import BaseMismatchError, WeightsError
 from adapterhub_lite.methods.base import Method, Site
 from adapterhub_lite.model.anatomy import Anatomy
@@ -44,6 +51,7 @@ class LoadedAdapter:
     head: HeadSpec | None = None
     digest: str = ""
     base: BaseIdentity | None = None
+    trained_over: tuple[Underneath, ...] = ()
 
     def at(self, site: Site) -> dict[str, Tensor]:
         """Return the weights that `site` gets: its own and the shared ones."""
@@ -124,6 +132,7 @@ def load_adapter(
     weights = read_weights(home.folder_of(adapter), manifest)
     expected = expected_shapes(anatomy, method, config, manifest, plugins)
     check_weights(adapter.name, weights, expected)
+    method.check_weights(adapter.name, config, weights)
     return LoadedAdapter(
         ref=adapter.ref,
         kind=manifest.kind,
@@ -134,6 +143,7 @@ def load_adapter(
         head=manifest.head,
         digest=adapter.digest,
         base=manifest.base,
+        trained_over=manifest.trained_over,
     )
 
 

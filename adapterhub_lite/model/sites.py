@@ -13,14 +13,15 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from adapterhub_lite.families import BLOCK_PARTS
+from adapterhub_lite.families import BLOCK_PARTS, BY_PATH, LOOKUP_PARTS
 from adapterhub_lite.methods.base import Flow, Site
 from adapterhub_lite.model.anatomy import Anatomy
 from adapterhub_lite.model.compile import Compiled
 from adapterhub_lite.model.rows import Plan, arrange, by_rows
 
 Planner = Callable[[], Plan | None]
-Norm = Callable[[Tensor], Tensor]
+Norm = Callable[[Tensor, Tensor], Tensor]
+"""A block's result from its sub-layer's output and the residual stream."""
 
 
 def hook_site(anatomy: Anatomy, site: Site, planner: Planner) -> list[RemovableHandle]:
@@ -37,34 +38,56 @@ def hook_site(anatomy: Anatomy, site: Site, planner: Planner) -> list[RemovableH
 
         return [module.register_forward_pre_hook(before)]
 
+    span = anatomy.span(site.part)
+
     def after(_: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Tensor | None:
+        plan = planner()
         x = inputs[0] if inputs and inputs[0] is not None else output
         if site.part == "embeddings":
             x = output
-        return run_site(planner(), site.key, x, output, None, module.training)
+        elif site.part in LOOKUP_PARTS and plan is not None and plan.size > output.shape[0] == 1:
+            x, output = (t.expand(plan.size, *t.shape[1:]) for t in (x, output))
+        if span is None:
+            return run_site(plan, site.key, x, output, None, module.training)
+        start, stop = span
+        new = run_site(plan, site.key, x, output[..., start:stop], None, module.training)
+        return None if new is None else _with_slice(output, new, start, stop)
 
     return [module.register_forward_hook(after)]
 
 
+def _with_slice(output: Tensor, new: Tensor, start: int, stop: int) -> Tensor:
+    return torch.cat((output[..., :start], new, output[..., stop:]), dim=-1)
+
+
 def run_site(
-    plan: Plan | None, key: str, x: Tensor, y: Tensor, norm: Norm | None, training: bool
+    plan: Plan | None,
+    key: str,
+    x: Tensor,
+    y: Tensor,
+    norm: Norm | None,
+    training: bool,
+    *,
+    norm_keys: tuple[str, ...] = (),
 ) -> Tensor | None:
     """Return what replaces `y` at a site, or `None` where nothing is to be done.
 
-    `norm` gives a block's result from its sub-layer's output (same rows), for runs that read it.
+    `norm` gives a block's result from its sub-layer's output, for runs that read it; `norm_keys`
+    are the norm's own sites, where adapters may be as well.
     """
     if plan is None:
         return None
     if plan.whole is not None:
-        return _apply(plan.whole, key, x, y, norm(y) if norm else None, norm, training)
+        known = norm(y, x) if norm else None
+        return _apply(plan.whole, key, x, y, known, norm, training, norm_keys)
     if all(key not in group.compiled.runs for group in plan.groups):
         return None
     x_rows, y_rows = arrange(plan, x), arrange(plan, y)
-    normed = arrange(plan, norm(y)) if norm else None
+    normed = arrange(plan, norm(y, x)) if norm else None
 
     def compute(compiled: Compiled, rows: slice) -> Tensor:
         part = normed[rows] if normed is not None else None
-        result = _apply(compiled, key, x_rows[rows], y_rows[rows], part, None, training)
+        result = _apply(compiled, key, x_rows[rows], y_rows[rows], part, norm, training, norm_keys)
         assert result is not None
         return result
 
@@ -79,13 +102,24 @@ def _apply(
     normed: Tensor | None,
     norm: Norm | None,
     training: bool,
+    norm_keys: tuple[str, ...] = (),
 ) -> Tensor | None:
     runs = compiled.runs.get(key)
     if not runs:
         return None
-    y = runs[0](Flow(x, y, normed, training))
+
+    def norm_of(new: Tensor) -> Tensor:
+        assert norm is not None
+        result = norm(new, x)
+        for norm_key in norm_keys:
+            changed = _apply(compiled, norm_key, new + x, result, None, None, training)
+            result = result if changed is None else changed
+        return result
+
+    rows_norm = norm_of if norm else None
+    y = runs[0](Flow(x, y, normed, training, rows_norm))
     for run in runs[1:]:
-        y = run(Flow(x, y, norm(y) if norm else None, training))
+        y = run(Flow(x, y, rows_norm(y) if rows_norm else None, training, rows_norm))
     return y
 
 
@@ -116,12 +150,14 @@ def _hook_block(anatomy: Anatomy, site: Site, planner: Planner) -> list[Removabl
             if plan is None:
                 return None
             x = noted.pop("x")
-            return run_site(plan, site.key, x, output, lambda y: y + x, module.training)
+            return run_site(plan, site.key, x, output, torch.add, module.training)
 
         return [*handles, sublayer.register_forward_hook(replace)]
 
     norm = anatomy.within(site.layer, block.norm)
     assert norm is not None
+    named = site.part.replace("_block", "_norm")
+    norm_keys = (f"{named}.{site.layer}", f"{BY_PATH}{block.norm}.{site.layer}")
 
     def note_output(_: nn.Module, __: Any, output: Tensor) -> None:
         if planner() is not None:
@@ -132,8 +168,9 @@ def _hook_block(anatomy: Anatomy, site: Site, planner: Planner) -> list[Removabl
         if plan is None:
             return None
         x, y = noted.pop("x"), noted.pop("y")
-        new = run_site(plan, site.key, x, y, _first(output, module, x), module.training)
-        return None if new is None else module.forward(new + x)
+        first = _first(output, module)
+        new = run_site(plan, site.key, x, y, first, module.training, norm_keys=norm_keys)
+        return None if new is None else _normed(plan, norm_keys, module, new + x)
 
     return [
         *handles,
@@ -142,39 +179,23 @@ def _hook_block(anatomy: Anatomy, site: Site, planner: Planner) -> list[Removabl
     ]
 
 
-def _first(known: Tensor, module: nn.Module, x: Tensor) -> Norm:
+def _normed(plan: Plan, keys: tuple[str, ...], module: nn.Module, total: Tensor) -> Tensor:
+    """Return a norm's output for all rows, with what adapters do at the norm itself."""
+    result: Tensor = module.forward(total)
+    for key in keys:
+        changed = run_site(plan, key, total, result, None, module.training)
+        result = result if changed is None else changed
+    return result
+
+
+def _first(known: Tensor, module: nn.Module) -> Norm:
     """Return the block's norm as a function; its first value is already computed."""
     fresh = [known]
 
-    def norm(y: Tensor) -> Tensor:
+    def norm(y: Tensor, x: Tensor) -> Tensor:
         if fresh:
             return fresh.pop()
         result: Tensor = module.forward(y + x)
         return result
 
     return norm
-
-
-def hook_rotary(module: nn.Module, planner: Planner) -> RemovableHandle:
-    """Shift positions by the vectors that stand before the text, as a cache of that length does."""
-
-    def before(_: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]) -> Any:
-        plan = planner()
-        if plan is None:
-            return None
-        positions = named["position_ids"] if "position_ids" in named else inputs[1]
-        shift: int | Tensor
-        if plan.whole is not None:
-            shift = plan.whole.memory_length
-        else:
-            lengths = torch.cat(
-                [torch.full((g.stop - g.start,), g.compiled.memory_length) for g in plan.groups]
-            )
-            ordered = lengths if plan.back is None else lengths[plan.back]
-            shift = ordered.to(positions.device)[:, None]
-        moved = positions + shift
-        if "position_ids" in named:
-            return inputs, {**named, "position_ids": moved}
-        return (inputs[0], moved, *inputs[2:]), named
-
-    return module.register_forward_pre_hook(before, with_kwargs=True)

@@ -14,7 +14,7 @@ from types import TracebackType
 
 from sqlalchemy import BindParameter, bindparam, func, or_, select
 
-from adapterhub_lite import languages
+from adapterhub_lite import base_names, languages
 from adapterhub_lite.adapter import Adapter, BaseIdentity, Kind, Manifest, Role, Score
 from adapterhub_lite.composition import Composition
 from adapterhub_lite.errors import RefError, near
@@ -128,6 +128,15 @@ class Registry:
         with self.database.read() as connection:
             return search.find(connection, filters, limit)
 
+    def replace_remote(self, items: Iterable[Addition]) -> int:
+        """Put newly described remote adapters in the place of those of their names, all at once.
+
+        Only remote adapters are replaced; the others' names stay where they are.  Returns how many
+        records changed.
+        """
+        with self.database.write() as connection:
+            return writing.replace_remote(connection, items)
+
     def remove(self, ref: str, *, force: bool = False) -> Adapter:
         """Remove an adapter and its names, and return it; scores of compositions with it stay.
 
@@ -166,6 +175,8 @@ class Registry:
 
     def base(self, name_or_fingerprint: str) -> BaseEntry:
         """Return a base; of several records under one name, the registered, then the fullest.
+
+        A Hub id that was moved is known by its old and its current name (`base_names.py`).
 
         Raises:
             RefError: no such base, or one name for bases with different weights.
@@ -247,18 +258,15 @@ _BASE_ORDER = (
 
 
 _WANTED: BindParameter[str] = bindparam("wanted")
-_ONE_BASE = (
-    select(BaseRow.__table__)
-    .where(
-        or_(BaseRow.name == _WANTED, (BaseRow.fingerprint == _WANTED) & (BaseRow.fingerprint != ""))
-    )
-    .order_by(*_BASE_ORDER)
-)
+_NAMED = BaseRow.name.in_((_WANTED, bindparam("other")))
+_MARKED = (BaseRow.fingerprint == _WANTED) & (BaseRow.fingerprint != "")
+_ONE_BASE = select(BaseRow.__table__).where(or_(_NAMED, _MARKED)).order_by(*_BASE_ORDER)
 
 
 def _one_base(database: Database, wanted: str) -> BaseEntry:
     with database.read() as connection:
-        rows_found = connection.execute(_ONE_BASE, {"wanted": wanted})
+        spelt = {"wanted": wanted, "other": base_names.other(wanted)}
+        rows_found = connection.execute(_ONE_BASE, spelt)
         found = [rows.base_entry(row) for row in rows_found]
         names = [] if found else list(connection.scalars(select(BaseRow.name)))
     if not found:

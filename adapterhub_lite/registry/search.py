@@ -26,7 +26,8 @@ from sqlalchemy import (
     union,
 )
 
-from adapterhub_lite.adapter import Adapter
+from adapterhub_lite import base_names
+from adapterhub_lite.adapter import Adapter, BaseIdentity
 from adapterhub_lite.digests import SHORT
 from adapterhub_lite.errors import RefError, near
 from adapterhub_lite.registry import rows
@@ -65,9 +66,9 @@ def find(connection: Connection, filters: Mapping[str, Any], limit: int | None) 
     asked = {key: value for key, value in filters.items() if value is not None}
     base = asked.pop("base", None)
     if base is not None:
-        asked |= {"name": base.name} | (
-            {"fingerprint": base.fingerprint} if base.fingerprint else {}
-        )
+        asked |= base_values(base)
+    if "base_name" in asked:
+        asked["other_base_name"] = base_names.other(asked["base_name"])
     tags = asked.pop("tags", None)
     if tags is not None:
         asked |= {f"tag{number}": tag for number, tag in enumerate(tags)}
@@ -75,6 +76,12 @@ def find(connection: Connection, filters: Mapping[str, Any], limit: int | None) 
         asked["limit"] = limit
     query = _question(frozenset(asked), None if tags is None else len(tags))
     return [rows.adapter(row) for row in connection.execute(query, asked)]
+
+
+def base_values(base: BaseIdentity) -> dict[str, str]:
+    """Return the values that a condition on a base asks for: both its names, its fingerprint."""
+    named = {"name": base.name, "other_name": base_names.other(base.name)}
+    return named | {"fingerprint": base.fingerprint} if base.fingerprint else named
 
 
 @lru_cache(maxsize=1024)
@@ -123,14 +130,14 @@ def _narrowed(
         same = same_base(known="fingerprint" in shape)
         found.append(table.base_id.in_(select(BaseRow.id).where(same)))
     if "base_name" in shape:
-        named = select(BaseRow.id).where(BaseRow.name == bindparam("base_name"))
-        found.append(table.base_id.in_(named))
+        spellings = BaseRow.name.in_((bindparam("base_name"), bindparam("other_base_name")))
+        found.append(table.base_id.in_(select(BaseRow.id).where(spellings)))
     return found
 
 
 def same_base(*, known: bool) -> ColumnElement[bool]:
     """Return `BaseIdentity.same_as` as a condition; `known`: the base has a fingerprint."""
-    named = BaseRow.name == bindparam("name")
+    named = BaseRow.name.in_((bindparam("name"), bindparam("other_name")))
     if not known:
         return named
     return or_(BaseRow.fingerprint == bindparam("fingerprint"), named & (BaseRow.fingerprint == ""))

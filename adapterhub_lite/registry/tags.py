@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import BindParameter, Connection, Select, bindparam, or_, select
 
 from adapterhub_lite.adapter import BaseIdentity
-from adapterhub_lite.registry.search import same_base
+from adapterhub_lite.registry.search import base_values, same_base
 from adapterhub_lite.registry.tables import AdapterRow, BaseRow, LanguageRow
 
 _EVERY = (
@@ -28,7 +28,9 @@ def every(connection: Connection, kind: str) -> list[str]:
 def few(connection: Connection, kind: str, base: BaseIdentity, limit: int) -> list[str] | None:
     """Return every tag of the adapters of a kind on a base; `None` for over `limit` of them."""
     question = _few(known=bool(base.fingerprint))
-    found = connection.execute(question, {"kind": kind, "limit": limit + 1, **_of(base)}).all()
+    found = connection.execute(
+        question, {"kind": kind, "limit": limit + 1, **base_values(base)}
+    ).all()
     return None if len({key for key, _ in found}) > limit else sorted({tag for _, tag in found})
 
 
@@ -38,12 +40,7 @@ def among(
     """Return those of `tags` that there are adapters for, and the variants of `language`."""
     asked = {"kind": kind, "tags": list(tags), "low": f"{language}-", "high": f"{language}."}
     question = _among(known=bool(base.fingerprint))
-    return sorted(connection.scalars(question, {**asked, **_of(base)}))
-
-
-def _of(base: BaseIdentity) -> dict[str, str]:
-    named = {"name": base.name}
-    return named | {"fingerprint": base.fingerprint} if base.fingerprint else named
+    return sorted(connection.scalars(question, {**asked, **base_values(base)}))
 
 
 @lru_cache(maxsize=2)

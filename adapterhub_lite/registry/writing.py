@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -181,6 +182,32 @@ def remove(connection: Connection, row: Any, *, force: bool) -> None:
     used = select(AdapterRow.id).where(AdapterRow.base_id == base).limit(1)
     if connection.scalar(used) is None:
         connection.execute(delete(BaseRow).where(BaseRow.id == base, BaseRow.registered.is_(False)))
+
+
+def replace_remote(connection: Connection, items: Iterable[Addition]) -> int:
+    """Replace remote adapters by name, and return how many records changed.
+
+    Aliases go over to the new records, and the moment of adding stays.
+    """
+    changed = []
+    for item in items:
+        digest, _ = rows.spell(item.manifest)
+        query = _NAMED.where(NameRow.name == item.name, AdapterRow.remote)
+        old = connection.execute(query).one_or_none()
+        if old is None or old.digest == digest:
+            continue
+        aliases = connection.scalars(
+            select(NameRow.name).where(NameRow.adapter_id == old.id, NameRow.name != item.name)
+        )
+        kept = tuple(sorted({*item.aliases, *aliases}))
+        changed.append(replace(item, aliases=kept, remote=True, added=old.added))
+        connection.execute(delete(AdapterRow).where(AdapterRow.id == old.id))
+    return Adder(connection).add(changed)
+
+
+_NAMED = select(AdapterRow.id, AdapterRow.digest, AdapterRow.added).join(
+    NameRow, NameRow.adapter_id == AdapterRow.id
+)
 
 
 def record_scores(connection: Connection, scores: Iterable[Score]) -> None:

@@ -11,10 +11,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from adapterhub_lite import base_names
 from adapterhub_lite.errors import NoResolutionError, UsageError
 from adapterhub_lite.resolver import bases, lifts, refusal
 from adapterhub_lite.resolver.candidates import Pool, gather, task_candidates
-from adapterhub_lite.resolver.choices import choices, pulls, warnings, why
+from adapterhub_lite.resolver.choices import (
+    choices,
+    pulls,
+    scheme,
+    schemes_without_task,
+    warnings,
+    why,
+)
 from adapterhub_lite.resolver.preferences import lost, order
 from adapterhub_lite.resolver.proposals import Proposal
 from adapterhub_lite.resolver.relatives import looked_up
@@ -26,6 +34,7 @@ from adapterhub_lite.resolver.sources import rank_sources
 from adapterhub_lite.resolver.strategies import NoLanguageAdapter, Strategy
 
 if TYPE_CHECKING:
+    from adapterhub_lite.adapter import BaseIdentity
     from adapterhub_lite.home import Home
     from adapterhub_lite.plugins import Plugins
     from adapterhub_lite.registry import Registry
@@ -91,7 +100,8 @@ def _answer(
     allowed, forbidden = judged(pool, strategies)
     rejections = (*pool.rejections, *forbidden)
     if allowed:
-        return _resolution(allowed, rejections, strategies)
+        notes = _other_bases(request, base, registry, plugins)
+        return _resolution(allowed, rejections, strategies, notes)
     rejections = (*rejections, *refusal.of_other_bases(pool))
     ways = _askable(request, registry, plugins, strategies)
     raise refusal.refuse(pool, rejections, (*ways, *_missing(pool, None, strategies)))
@@ -136,7 +146,10 @@ def _rejection(proposal: Proposal, rule: str, reason: str) -> Rejection:
 
 
 def _resolution(
-    allowed: list[Proposal], rejections: tuple[Rejection, ...], strategies: Sequence[Strategy]
+    allowed: list[Proposal],
+    rejections: tuple[Rejection, ...],
+    strategies: Sequence[Strategy],
+    notes: tuple[str, ...],
 ) -> Resolution:
     pool = allowed[0].pool
     records = recorded(pool.request, pool.registry)
@@ -155,7 +168,24 @@ def _resolution(
         missing=_missing(pool, winner, [s for s in strategies if s not in tried]),
         pulls=pulls(winner),
         relatives=looked_up(pool),
+        scheme=scheme(winner),
+        notes=(*schemes_without_task(winner), *notes),
     )
+
+
+def _other_bases(
+    request: Request, base: BaseIdentity, registry: Registry, plugins: Plugins
+) -> tuple[str, ...]:
+    """Say which other bases fit a request that named none."""
+    if request.base is not None:
+        return ()
+    fitting = bases.fitting(request, registry, plugins)
+    names = [other.name for other in fitting if not other.same_as(base)]
+    if not names:
+        return ()
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    known = f"adapters for {request.task} with labels in {request.source} are known for"
+    return (f"other {known} {', '.join(names[:3])}{more}: `--base` chooses",)
 
 
 def _alternative(winner: Proposal, other: Proposal, records: Records) -> Alternative:
@@ -198,7 +228,9 @@ def _elsewhere(
     """Return changes to another base, and to labels in another language."""
     known = refusal.known_sources(request, registry, None)
     others = bases.fitting(replace(request, base=None), registry, plugins) if request.base else []
-    names = [base.name for base in others if base.name != request.base][:3]
+    asked = base_names.current(request.base or "")
+    likeliest = bases.likeliest_first(others, request, registry)
+    names = [name for name in likeliest if base_names.current(name) != asked][:3]
     tasks = refusal.near_tasks(request, registry)
     sources = rank_sources(request.target, known, task=request.task, registry=registry)
     return [

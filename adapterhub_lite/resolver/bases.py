@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from adapterhub_lite.adapter import BaseIdentity
+from adapterhub_lite.adapter import BaseIdentity, Kind
 from adapterhub_lite.errors import UsageError
 from adapterhub_lite.resolver.candidates import task_candidates
 from adapterhub_lite.resolver.commands import resolve_command
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 def settle(request: Request, registry: Registry, plugins: Plugins) -> BaseIdentity | None:
     """Return the base: the named one, else the only one with a usable adapter for the task.
 
-    `None` means that no base has one.
+    Where several have one, that is the only one of which such an adapter is on disk.  `None` means
+    that no base has one.
 
     Raises:
         RefError: no base has that name, or several with different weights have.
@@ -28,8 +29,11 @@ def settle(request: Request, registry: Registry, plugins: Plugins) -> BaseIdenti
     if request.base is not None:
         return registry.base(request.base).identity
     bases = fitting(request, registry, plugins)
+    here = fitting(request, registry, plugins, remote=False) if len(bases) > 1 else []
+    if len(here) == 1:
+        return here[0]
     if len(bases) > 1:
-        names = [base.name for base in bases]
+        names = likeliest_first(bases, request, registry)
         commands = [resolve_command(request, base=name) for name in names[:2]]
         raise UsageError(
             f"{len(bases)} base models have adapters for task {request.task} with labels in "
@@ -40,14 +44,31 @@ def settle(request: Request, registry: Registry, plugins: Plugins) -> BaseIdenti
     return bases[0] if bases else None
 
 
-def fitting(request: Request, registry: Registry, plugins: Plugins) -> list[BaseIdentity]:
-    """Return the bases with a task adapter that holds the rules by itself, by name."""
+def fitting(
+    request: Request, registry: Registry, plugins: Plugins, *, remote: bool = True
+) -> list[BaseIdentity]:
+    """Return the bases with a task adapter that holds the rules by itself, by name.
+
+    Without `remote`, only adapters on disk count.
+    """
     judge = Judge(request, None, plugins)
     bases: list[BaseIdentity] = []
     for candidate in task_candidates(request, registry, None):
+        if candidate.adapter.remote and not remote:
+            continue
         if judge.adapter(candidate.adapter) is None:
             _merge(bases, candidate.adapter.manifest.base)
     return sorted(bases, key=lambda base: (base.name, base.fingerprint))
+
+
+def likeliest_first(bases: list[BaseIdentity], request: Request, registry: Registry) -> list[str]:
+    """Return names, first of the bases with a language adapter for the target."""
+    found = registry.find(kind=Kind.LANGUAGE, language=request.targets)
+    known = [adapter.manifest.base for adapter in found]
+    return sorted(
+        (base.name for base in bases),
+        key=lambda name: not any(base.name == name for base in known),
+    )
 
 
 def _merge(bases: list[BaseIdentity], base: BaseIdentity) -> None:

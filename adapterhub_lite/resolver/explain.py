@@ -19,15 +19,23 @@ def explain(resolution: Resolution) -> str:
 
 def _lines(resolution: Resolution) -> Iterator[str]:
     request = resolution.request
-    yield f"{request.pair}, task {request.task}, base {resolution.base.name}: {resolution.strategy}"
+    yield f"{request.pair}, task {request.task}, base {resolution.base.name}: {_named(resolution)}"
     yield f"  {resolution.composition}"
     yield f"  {resolution.why}"
     yield ""
     yield from _choices(resolution)
     for warning in resolution.warnings:
         yield f"warning: {warning}"
+    for note in resolution.notes:
+        yield f"note: {note}"
     yield from _alternatives(resolution)
     yield from _missing(resolution)
+
+
+def _named(resolution: Resolution) -> str:
+    """Return the strategy, with its name in papers where that is another."""
+    strategy, scheme = resolution.strategy, resolution.scheme
+    return f"{strategy} ({scheme})" if scheme and scheme.lower() != strategy else strategy
 
 
 def _choices(resolution: Resolution) -> Iterator[str]:

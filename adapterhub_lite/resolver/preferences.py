@@ -4,10 +4,12 @@ In this order (`PREFERENCES`), the first difference decides:
 
 1. the strategy's rank under the request's policy;
 2. the languages closest to those asked for (exact tag, reversed pair, macrolanguage, several);
-3. the task adapter with the better record on other targets (`track_records.py`);
-4. more evidence: recorded scores, then tokens trained on;
-5. the newest adapters;
-6. names, so that there is always one order.
+3. methods that may run here before those whose plugin file is not trusted yet;
+4. the task adapter with the better record on other targets (`track_records.py`);
+5. more evidence: recorded scores, then tokens trained on;
+6. adapters at hand: fewest to pull, then fewest whose place on the Hub is only derived;
+7. the newest adapters;
+8. names, so that there is always one order.
 
 A recorded score beats these assumptions where both sides have one on the same data: the stack that
 comes first by them gives way to the best one measured on the same data.  The whole order is that
@@ -84,12 +86,31 @@ def _names(proposal: Proposal) -> tuple[str, ...]:
     return tuple(adapter.ref for adapter in proposal.adapters)
 
 
+def _untrusted(proposal: Proposal, _records: Records) -> int:
+    return sum(proposal.pool.judge.awaits_trust(adapter) for adapter in proposal.adapters)
+
+
+def _far(proposal: Proposal, _records: Records) -> tuple[int, int]:
+    """Return how many adapters are to be pulled, and how many of their ids are not verified."""
+    remote = [adapter.manifest.source for adapter in proposal.adapters if adapter.remote]
+    return len(remote), sum(source is None or source.status == "derived" for source in remote)
+
+
+def _lost_far(winner: Proposal, loser: Proposal, records: Records) -> str:
+    (ours, _), (theirs, derived) = _far(winner, records), _far(loser, records)
+    if theirs > ours:
+        return f"needs more to be pulled ({theirs}, the answer {ours})"
+    return f"has more adapters whose Hub id is derived, not verified ({derived})"
+
+
 PREFERENCES: list[Preference] = [
     Preference("strategy", _rank, _lost_rank),
     Preference("closeness", lambda p, _: p.distance, _lost_distance),
+    Preference("trusted", _untrusted, lambda *_: "needs a plugin file that may not run yet"),
     Preference("record", lambda p, _: -_record(p), _lost_record),
     Preference("scores", lambda p, r: -r.count(p), _lost_scores),
     Preference("tokens", lambda p, _: -tokens(p), _lost_tokens),
+    Preference("at hand", _far, _lost_far),
     Preference("newest", lambda p, _: _age(p), lambda *_: "is older"),
     Preference("name", lambda p, _: _names(p), lambda *_: "is equal but for its name"),
 ]

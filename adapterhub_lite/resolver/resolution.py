@@ -20,13 +20,19 @@ SCHEMA = 1
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One adapter of the answer: the slot it fills, and why this one."""
+    """One adapter of the answer: the slot it fills, and why this one.
+
+    `hub_id`, `revision` and `status` are of its source, where it has one (`adapter.Source`).
+    """
 
     slot: str
     ref: str
     digest: str
     reason: str
     remote: bool = False
+    hub_id: str | None = None
+    revision: str | None = None
+    status: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +76,8 @@ class Resolution:
     `why` says what put this composition first; `alternatives` are in order, best first; `pulls`
     are the Hub ids of remote adapters that attaching will pull.  `relatives` are the
     related languages with a language adapter on this base, the nearest first, if looked up.
+    `scheme` is what papers call the strategy with this method, where they do; `notes` say what else
+    there is.
     """
 
     request: Request
@@ -84,6 +92,8 @@ class Resolution:
     missing: tuple[Missing, ...] = ()
     pulls: tuple[str, ...] = ()
     relatives: tuple[Relatedness, ...] = ()
+    scheme: str = ""
+    notes: tuple[str, ...] = ()
 
     def explain(self) -> str:
         """Return the answer as text that a person reads in ten seconds."""
@@ -102,14 +112,17 @@ class Resolution:
             strategy      "bad-x", "bilingual", "target-ready", "same-language", "mad-x",
                           "variant", "average", "half-source", "source-kept",
                           "no-language-adapter", "nearest-relative"; more may come
+            scheme        "LT-SFT", ...: the strategy's name with this method, or ""
             why           what put it first
-            choices       slot, ref, digest (whole), reason, remote; bottom first
+            choices       slot, ref, digest (whole), reason, remote, hub_id, revision, status
+                          ("verified", "derived"); the last three may be null; bottom first
             rejections    ref, slot, rule, reason, strategy, others
             warnings      sentences
             alternatives  composition, strategy, lost, warnings; best first
             missing       strategy, what, commands; nearest first
             pulls         Hub ids
             relatives     tag, level, score and its terms (`Relatedness.to_json`); nearest first
+            notes         sentences
             message       null
 
         A refusal has the same keys: `resolved` is false, `composition`, `strategy` and `why` are
@@ -130,6 +143,8 @@ class Resolution:
             "missing": [_plain(missing) for missing in self.missing],
             "pulls": list(self.pulls),
             "relatives": [relative.to_json() for relative in self.relatives],
+            "scheme": self.scheme,
+            "notes": list(self.notes),
             "message": None,
         }
 
@@ -167,6 +182,8 @@ class Refusal:
             "missing": [_plain(missing) for missing in self.missing],
             "pulls": [],
             "relatives": [],
+            "scheme": "",
+            "notes": [],
             "message": self.message,
         }
 
@@ -189,4 +206,4 @@ def _plain(value: Choice | Rejection | Alternative | Missing) -> dict[str, Any]:
 def _json(item: object) -> object:
     if isinstance(item, tuple):
         return list(item)
-    return item if isinstance(item, str | bool) else str(item)
+    return item if item is None or isinstance(item, str | bool) else str(item)

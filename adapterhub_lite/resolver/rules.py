@@ -16,11 +16,18 @@ from adapterhub_lite.digests import Digest
 from adapterhub_lite.errors import MethodError
 from adapterhub_lite.methods.base import Method, MethodConfig
 from adapterhub_lite.resolver.candidates import is_same
+from adapterhub_lite.resolver.not_run import NotRun
 from adapterhub_lite.resolver.request import Request
 
 if TYPE_CHECKING:
     from adapterhub_lite.plugins import Plugins
     from adapterhub_lite.resolver.proposals import Proposal
+
+VANISHED = "vanished"
+"""Status of a remote adapter that the Hub did not have when it was last looked for."""
+
+DECISIVE = frozenset({"base", "config"})
+"""Fields of a manifest without which no rule can be judged."""
 
 
 @dataclass(slots=True)
@@ -59,9 +66,19 @@ class Judge:
         """Return the adapter's method and config; `MethodError` where there is no such."""
         key = self.config_digest(adapter)
         if key not in self._methods:
-            method = self.plugins.method(adapter.manifest.method)
+            method = self._method(adapter)
             self._methods[key] = (method, method.Config.from_mapping(adapter.manifest.config))
         return self._methods[key]
+
+    def _method(self, adapter: Adapter) -> Method:
+        if self.awaits_trust(adapter):
+            return NotRun(adapter.manifest.method)
+        return self.plugins.method(adapter.manifest.method)
+
+    def awaits_trust(self, adapter: Adapter) -> bool:
+        """Whether the adapter's method is in a plugin file that may not run yet."""
+        manifest = adapter.manifest
+        return self.plugins.awaits_trust(manifest.method, manifest.provider)
 
     def unlike(self, adapter: Adapter, under: Underneath) -> str | None:
         """Return why an adapter cannot stand where another stood in training, or `None`."""
@@ -85,6 +102,23 @@ def same_base(judge: Judge, adapter: Adapter) -> str | None:
     if base.name == judge.base.name:
         return f"is for other weights of `{base.name}` (fingerprint {base.fingerprint[:12]})"
     return f"is for `{base.name}`"
+
+
+def still_there(_judge: Judge, adapter: Adapter) -> str | None:
+    """A remote adapter was on the Hub when it was last looked for."""
+    source = adapter.manifest.source
+    if adapter.remote and source is not None and source.status == VANISHED:
+        return f"was not on the Hub any more when `{source.hub_id}` was last looked for"
+    return None
+
+
+def known_before_the_pull(_judge: Judge, adapter: Adapter) -> str | None:
+    """Of a remote adapter, what decides where it fits is known without its files."""
+    source = adapter.manifest.source
+    unknown = sorted(DECISIVE & set(source.unknown)) if source and adapter.remote else []
+    if not unknown:
+        return None
+    return f"cannot be judged before it is pulled: its {' and '.join(unknown)} is not known"
 
 
 def method_asked_for(judge: Judge, adapter: Adapter) -> str | None:
@@ -199,6 +233,8 @@ StackRule = Callable[[Judge, "Proposal"], str | None]
 
 ADAPTER_RULES: list[AdapterRule] = [
     same_base,
+    still_there,
+    known_before_the_pull,
     method_asked_for,
     dataset_asked_for,
     method_available,

@@ -31,6 +31,8 @@ class Strategy(ABC):
     """What it puts together, as the end of a sentence."""
     advice: ClassVar[str] = ""
     """What to tell everybody who gets such an answer."""
+    swaps: ClassVar[bool] = False
+    """Whether it is what papers name after the method (`Method.scheme`)."""
 
     spare: ClassVar[bool] = False
     """Whether to ask it only where what ranks before it might fail with one adapter less."""
@@ -141,6 +143,7 @@ class MadX(Strategy):
 
     name = "mad-x"
     rank = 41
+    swaps = True
     claim = "the target's language adapter under a task adapter trained over the source's"
 
     def propose(self, pool: Pool) -> Iterator[Proposal]:

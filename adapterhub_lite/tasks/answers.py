@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from adapterhub_lite.adapter import BaseIdentity, HeadSpec
 from adapterhub_lite.errors import UsageError
-from adapterhub_lite.tasks import metrics
+from adapterhub_lite.tasks import heads, metrics
 from adapterhub_lite.tasks.base import (
     IGNORED,
     Batch,
@@ -21,9 +21,9 @@ from adapterhub_lite.tasks.base import (
     Prediction,
     TaskType,
     Window,
-    linear_head,
 )
 from adapterhub_lite.tasks.files import fail, read_lines
+from adapterhub_lite.tasks.heads import HeadShape
 from adapterhub_lite.tasks.tables import json_objects
 
 if TYPE_CHECKING:
@@ -40,6 +40,13 @@ class QuestionAnswering(TaskType):
 
     name = "question-answering"
     labelled = False
+
+    def __init__(self, shape: HeadShape | None = None) -> None:
+        self.shape = shape or HeadShape()
+
+    def for_head(self, head: HeadSpec) -> Self:
+        """Return this task type with the pooling and layers of a head's config."""
+        return type(self)(heads.shape_of(head))
 
     def read(
         self, path: Path, columns: Columns | None = None, *, gold: bool = True
@@ -90,14 +97,12 @@ class QuestionAnswering(TaskType):
         ]
 
     def init_head(self, head: HeadSpec, base: BaseIdentity) -> dict[str, Tensor]:
-        """Return a linear layer, hidden size to start and end."""
-        return linear_head(base.hidden_size, 2)
+        """Return linear layers, the last to start and end."""
+        return heads.init(head, base.hidden_size, 2)
 
     def logits(self, head: Mapping[str, Tensor], outputs: Tensor, batch: Batch) -> Tensor:
         """Return (rows, tokens, 2): how likely every token starts and ends the answer."""
-        from torch.nn.functional import linear
-
-        scores = linear(outputs, head["weight"], head["bias"])
+        scores = heads.scores(self.shape, head, outputs)
         outside = batch["units"].unsqueeze(-1) < 0
         return scores.masked_fill(outside, float("-inf"))
 

@@ -16,9 +16,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self
 
 from adapterhub_lite.adapter import BaseIdentity, HeadSpec
+from adapterhub_lite.errors import TaskTypeError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -129,6 +130,16 @@ class TaskType(ABC):
     @abstractmethod
     def init_head(self, head: HeadSpec, base: BaseIdentity) -> dict[str, Tensor]:
         """Return fresh head weights (float32), drawn from torch's default generator."""
+
+    def for_head(self, head: HeadSpec) -> Self:
+        """Return this task type, with `logits` as a head's config says.
+
+        Raises:
+            TaskTypeError: a config that this task type does not know.
+        """
+        if head.config:
+            raise TaskTypeError(f"heads of `{self.name}` have no config, found {dict(head.config)}")
+        return self
 
     @abstractmethod
     def logits(self, head: Mapping[str, Tensor], outputs: Tensor, batch: Batch) -> Tensor:

@@ -158,7 +158,9 @@ def _batch_logits(
     found: dict[int, Tensor] = {}
     for name in dict.fromkeys(rows):
         mine = [at for at, row in enumerate(rows) if row == name]
-        logits = task_type.logits(heads[name][1], outputs[mine], _rows_of(batch, mine)).cpu()
+        spec, weights = heads[name]
+        kind = task_type.for_head(spec)
+        logits = kind.logits(weights, outputs[mine], _rows_of(batch, mine)).cpu()
         found.update(zip(mine, logits, strict=True))
     return [found[at][: window.count] for at, window in enumerate(windows)]
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from adapterhub_lite.adapter import BaseIdentity, HeadSpec
 from adapterhub_lite.errors import DataError, UsageError, near
-from adapterhub_lite.tasks import metrics
+from adapterhub_lite.tasks import heads, metrics
 from adapterhub_lite.tasks.base import (
     IGNORED,
     Batch,
@@ -21,9 +21,8 @@ from adapterhub_lite.tasks.base import (
     Prediction,
     TaskType,
     Window,
-    linear_head,
-    unit_means,
 )
+from adapterhub_lite.tasks.heads import HeadShape
 from adapterhub_lite.tasks.tables import read_records
 
 if TYPE_CHECKING:
@@ -34,6 +33,13 @@ class SequenceClassification(TaskType):
     """A label a text; scored by macro F1, with accuracy."""
 
     name = "sequence-classification"
+
+    def __init__(self, shape: HeadShape | None = None) -> None:
+        self.shape = shape or HeadShape()
+
+    def for_head(self, head: HeadSpec) -> Self:
+        """Return this task type with the pooling and layers of a head's config."""
+        return type(self)(heads.shape_of(head))
 
     def read(
         self, path: Path, columns: Columns | None = None, *, gold: bool = True
@@ -98,14 +104,12 @@ class SequenceClassification(TaskType):
         ]
 
     def init_head(self, head: HeadSpec, base: BaseIdentity) -> dict[str, Tensor]:
-        """Return a linear layer, hidden size to labels."""
-        return linear_head(base.hidden_size, len(head.labels))
+        """Return linear layers, the last to labels."""
+        return heads.init(head, base.hidden_size, len(head.labels))
 
     def logits(self, head: Mapping[str, Tensor], outputs: Tensor, batch: Batch) -> Tensor:
-        """Return the linear layer's values at every text's mean vector."""
-        from torch.nn.functional import linear
-
-        return linear(unit_means(outputs, batch["units"]), head["weight"], head["bias"])
+        """Return the linear layer's values at every text's vector."""
+        return heads.scores(self.shape, head, heads.pooled(self.shape, outputs, batch["units"]))
 
     def decode(
         self, example: Example, windows: Sequence[tuple[Window, Tensor]], labels: Sequence[str]

@@ -9,11 +9,11 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from adapterhub_lite.adapter import BaseIdentity, HeadSpec
 from adapterhub_lite.errors import DataError, UsageError, near
-from adapterhub_lite.tasks import metrics, pieces
+from adapterhub_lite.tasks import heads, metrics, pieces
 from adapterhub_lite.tasks.base import (
     IGNORED,
     Batch,
@@ -22,9 +22,8 @@ from adapterhub_lite.tasks.base import (
     Prediction,
     TaskType,
     Window,
-    linear_head,
-    unit_means,
 )
+from adapterhub_lite.tasks.heads import HeadShape
 from adapterhub_lite.tasks.sentences import read_sentences
 
 if TYPE_CHECKING:
@@ -75,6 +74,13 @@ class TokenClassification(TaskType):
 
     name = "token-classification"
 
+    def __init__(self, shape: HeadShape | None = None) -> None:
+        self.shape = shape or HeadShape()
+
+    def for_head(self, head: HeadSpec) -> Self:
+        """Return this task type with the pooling and layers of a head's config."""
+        return type(self)(heads.shape_of(head))
+
     def read(
         self, path: Path, columns: Columns | None = None, *, gold: bool = True
     ) -> list[Example]:
@@ -120,14 +126,12 @@ class TokenClassification(TaskType):
         ]
 
     def init_head(self, head: HeadSpec, base: BaseIdentity) -> dict[str, Tensor]:
-        """Return a linear layer, hidden size to labels."""
-        return linear_head(base.hidden_size, len(head.labels))
+        """Return linear layers, the last to labels."""
+        return heads.init(head, base.hidden_size, len(head.labels))
 
     def logits(self, head: Mapping[str, Tensor], outputs: Tensor, batch: Batch) -> Tensor:
-        """Return the linear layer's values at every word's mean vector."""
-        from torch.nn.functional import linear
-
-        return linear(unit_means(outputs, batch["units"]), head["weight"], head["bias"])
+        """Return the linear layer's values at every word's vector."""
+        return heads.scores(self.shape, head, heads.pooled(self.shape, outputs, batch["units"]))
 
     def decode(
         self, example: Example, windows: Sequence[tuple[Window, Tensor]], labels: Sequence[str]

@@ -8,7 +8,7 @@ import re
 import pytest
 import torch
 
-from adapterhub_lite.errors import AttachError, MethodError
+from adapterhub_lite.errors import AttachError, CompositionError, MethodError
 from adapterhub_lite.families import LINEAR_PARTS
 from adapterhub_lite.model.anatomy import Anatomy
 from adapterhub_lite.model.attach import attach
@@ -23,22 +23,30 @@ class Effects(Kit):
 
     def test_a_fresh_adapter_changes_nothing(self, bases: Bases, batch: Batch, family: str) -> None:
         base = bases(family)
-        plain = logits(base, batch)
-        with attach(base, "a", adapters={"a": self.adapter(base, scale=0)}):
-            same = torch.equal(logits(base, batch), plain)
+        adapters = self.adapters(base, self.adapter(base, scale=0), twins=True)
+        below = self.members[0] if self.method.fuses else None
+        with attach(base, {"below": below, "a": self.composition()}, adapters=adapters) as attached:
+            attached.use("below")
+            plain = logits(base, batch)
+            attached.use("a")
+            found = logits(base, batch)
+        if self.method.fuses:  # weights that sum to one do so but for rounding
+            same = torch.allclose(found, plain, atol=1e-5, rtol=0)
+        else:
+            same = torch.equal(found, plain)
         assert same or not self.starts_as_identity, "a fresh adapter changes the output"
         assert not same or self.starts_as_identity, "a fresh adapter changes nothing"
 
     def test_every_weight_matters(self, bases: Bases, batch: Batch, family: str) -> None:
         base = bases(family)
         keys = list(self.adapter(base).weights)
-        with attach(base, "a", adapters={"a": self.adapter(base)}):
+        with self.attach(base, self.adapter(base)):
             full = logits(base, batch)
         idle = []
         for key in keys:
             adapter = self.adapter(base)
             adapter.weights[key] = adapter.weights[key] * 1.5 + 0.1
-            with attach(base, "a", adapters={"a": adapter}):
+            with self.attach(base, adapter):
                 if torch.equal(logits(base, batch), full):
                     idle.append(key)
         assert not idle, f"no effect on the output: {idle}"
@@ -50,7 +58,7 @@ class Effects(Kit):
     ) -> None:
         base = bases(family)
         adapter = self.adapter(base)
-        with attach(base, "a", adapters={"a": adapter}, trainable=["a"]) as attached:
+        with self.attach(base, adapter, trainable=["a"]) as attached:
             base.model(**batch).logits.square().mean().backward()
             gradients = {k: p.grad for k, p in attached.parameters_of("a").items()}
         cut = [k for k, g in gradients.items() if g is None or not g.abs().sum() > 0]
@@ -61,7 +69,7 @@ class Effects(Kit):
         base = bases(family)
         before = {key: value.clone() for key, value in base.model.state_dict().items()}
         hooks, plain = _hooks(base), logits(base, batch)
-        with attach(base, "a", adapters={"a": self.adapter(base)}):
+        with self.attach(base, self.adapter(base)):
             assert list(base.model.state_dict()) == list(before), "the base's keys changed"
             logits(base, batch)
         after = base.model.state_dict()
@@ -71,11 +79,10 @@ class Effects(Kit):
 
     def test_nested_attachments_unwind(self, bases: Bases, batch: Batch, family: str) -> None:
         base = bases(family)
-        adapters = {"a": self.adapter(base), "b": self.adapter(base, "b", seed=2)}
         plain = logits(base, batch)
-        with attach(base, "a", adapters=adapters):
+        with self.attach(base, self.adapter(base)):
             outer = logits(base, batch)
-            with attach(base, "b", adapters=adapters):
+            with self.attach(base, self.adapter(base, "b", seed=2)):
                 inner = logits(base, batch)
                 assert not torch.equal(inner, outer), "the second adapter has no effect of its own"
             assert torch.equal(logits(base, batch), outer), "the first adapter is not as before"
@@ -83,9 +90,10 @@ class Effects(Kit):
 
     def test_rows_equal_separate_runs(self, bases: Bases, batch: Batch, family: str) -> None:
         base = bases(family)
-        adapters = {"a": self.adapter(base), "b": self.adapter(base, "b", seed=2)}
+        adapters = self.adapters(base, self.adapter(base), self.adapter(base, "b", seed=2))
         rows = ["b", None, "a"]
-        with attach(base, {"a": "a", "b": "b"}, adapters=adapters) as attached:
+        named = {name: self.composition(name) for name in "ab"}
+        with attach(base, named, adapters=adapters) as attached:
             alone = []
             for name in rows:
                 attached.use(name)
@@ -99,12 +107,18 @@ class Effects(Kit):
 
     def test_runs_of_two_in_both_orders(self, bases: Bases, batch: Batch, family: str) -> None:
         base = bases(family)
-        adapters = {"a": self.adapter(base), "b": self.adapter(base, "b", seed=2)}
+        adapters = self.adapters(base, self.adapter(base), self.adapter(base, "b", seed=2))
+        a, b = self.composition("a"), self.composition("b")
         if not self.stacks:
             with pytest.raises(AttachError, match="cannot stand on"):
-                attach(base, "stack(a, b)", adapters=adapters)
+                attach(base, f"stack({a}, {b})", adapters=adapters)
             return
-        named = {name: name for name in ("a", "b", "stack(a, b)", "stack(b, a)")}
+        named = {
+            "a": a,
+            "b": b,
+            "stack(a, b)": f"stack({a}, {b})",
+            "stack(b, a)": f"stack({b}, {a})",
+        }
         with attach(base, named, adapters=adapters) as attached:
             found = {}
             for name in named:
@@ -118,21 +132,48 @@ class Effects(Kit):
     def test_over_a_language_adapter(self, bases: Bases, batch: Batch, family: str) -> None:
         base = bases(family)
         language = random_adapter(base, load().method("bottleneck"), {}, ref="language", seed=3)
-        adapters = {"a": self.adapter(base), "language": language}
+        adapters = self.adapters(base, self.adapter(base), language)
+        composition = f"stack(language, {self.composition()})"
         reason = self.method.follows(adapters["a"].config, language.method, language.config)
         if reason is not None:
             with pytest.raises(AttachError, match=re.escape(reason)):
-                attach(base, "stack(language, a)", adapters=adapters)
+                attach(base, composition, adapters=adapters)
             return
         with attach(base, "language", adapters=adapters):
             below = logits(base, batch)
-        with attach(base, "stack(language, a)", adapters=adapters):
+        with attach(base, composition, adapters=adapters):
             assert not torch.equal(logits(base, batch), below)
+
+    def test_every_member_matters(self, bases: Bases, batch: Batch, family: str) -> None:
+        if not self.method.fuses:
+            return  # it has none
+        base = bases(family)
+        adapters = self.adapters(base, self.adapter(base))
+        with attach(base, self.composition(), adapters=adapters):
+            full = logits(base, batch)
+        for ref in self.members:
+            other = dataclasses.replace(self.member(base, ref, 70), digest=adapters[ref].digest)
+            with attach(base, self.composition(), adapters={**adapters, ref: other}):
+                assert not torch.equal(logits(base, batch), full), f"member `{ref}` has no effect"
+
+    def test_other_members_are_refused(self, bases: Bases, family: str) -> None:
+        base = bases(family)
+        adapters = self.adapters(base, self.adapter(base))
+        if not self.method.fuses:
+            below = random_adapter(base, load().method("bottleneck"), {}, ref="below")
+            with pytest.raises(CompositionError, match="provides `fuse`"):
+                attach(base, "stack(fuse(below), a)", adapters={**adapters, "below": below})
+            return
+        attach(base, self.composition(), adapters=adapters).detach()
+        backwards = ", ".join(reversed(self.members))
+        for other in (f"stack(fuse({backwards}), a)", f"stack(fuse({self.members[0]}), a)", "a"):
+            with pytest.raises(CompositionError, match="was trained to fuse"):
+                attach(base, other, adapters=adapters).detach()
 
     def test_half_precision(self, bases: Bases, batch: Batch, family: str) -> None:
         base = bases(family, dtype="bfloat16")
         plain = logits(base, batch)
-        with attach(base, "a", adapters={"a": self.adapter(base)}):
+        with self.attach(base, self.adapter(base)):
             found = logits(base, batch)
         assert found.dtype == torch.bfloat16
         assert torch.isfinite(found).all()
@@ -143,7 +184,7 @@ class Effects(Kit):
         adapter = self.adapter(base, scale=0)
         visible = batch["attention_mask"].bool()
         losses = []
-        with attach(base, "a", adapters={"a": adapter}, trainable=["a"]) as attached:
+        with self.attach(base, adapter, trainable=["a"]) as attached:
             optimizer = torch.optim.Adam(attached.parameters_of("a").values(), lr=0.005)
             for _ in range(12):
                 scores = base.model(**batch).logits[visible]
@@ -166,9 +207,9 @@ class Effects(Kit):
         ]
         if not deltas or any(delta is None for delta in deltas):
             return
-        with attach(base, "a", adapters={"a": adapter}):
+        with self.attach(base, adapter):
             unmerged = logits(base, batch)
-        with attach(base, "a", adapters={"a": adapter}, merge=True):
+        with self.attach(base, adapter, merge=True):
             torch.testing.assert_close(logits(base, batch), unmerged, atol=1e-4, rtol=0)
 
     def test_the_mean_of_an_adapter_with_itself(
@@ -176,7 +217,7 @@ class Effects(Kit):
     ) -> None:
         base = bases(family)
         adapter = self.adapter(base)
-        with attach(base, "a", adapters={"a": adapter}):
+        with self.attach(base, adapter):
             expected = logits(base, batch)
         try:
             config, weights = self.method.average(
@@ -187,7 +228,7 @@ class Effects(Kit):
             return
         assert self.method.averages, "`averages` says that it cannot"
         mean = dataclasses.replace(adapter, config=config, weights=weights)
-        with attach(base, "a", adapters={"a": mean}):
+        with self.attach(base, mean):
             torch.testing.assert_close(logits(base, batch), expected, atol=1e-4, rtol=0)
 
 

@@ -45,7 +45,8 @@ class Keeping(Kit):
         again = self._read(base, tmp_path)
         assert again.config == adapter.config, "the config is another after loading"
         assert all(torch.equal(again.weights[k], v) for k, v in adapter.weights.items())
-        with attach(base, {"a": "a", "b": "b"}, adapters={"a": adapter, "b": again}) as attached:
+        named = {name: self.composition(name) for name in "ab"}
+        with attach(base, named, adapters=self.adapters(base, adapter, again)) as attached:
             attached.use("a")
             expected = logits(base, batch)
             attached.use("b")
@@ -60,6 +61,7 @@ class Keeping(Kit):
         weights = read_weights(folder, manifest)
         shapes = expected_shapes(anatomy, self.method, config, manifest, plugins)
         check_weights("a", weights, shapes)
+        self.method.check_weights("a", config, weights)
         return LoadedAdapter("b", manifest.kind, self.method, config, weights)
 
     def test_tensors_that_do_not_fit_are_refused_by_name(self, bases: Bases, family: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -10,9 +11,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from adapterhub_lite import digests
 from adapterhub_lite.methods.base import Method
+from adapterhub_lite.model.attach import Attachment, attach
 from adapterhub_lite.model.base import Base, load_base
 from adapterhub_lite.model.loaded import LoadedAdapter
+from adapterhub_lite.plugins import load
 from adapterhub_lite.testing.adapters import random_adapter
 from adapterhub_lite.testing.models import MODEL_TYPES, save_tiny_base
 
@@ -52,6 +56,7 @@ class Kit:
     families: ClassVar[tuple[str, ...]] = MODEL_TYPES
     starts_as_identity: ClassVar[bool] = True
     stacks: ClassVar[bool] = True
+    members: ClassVar[tuple[str, ...]] = ("first", "second")
 
     @pytest.fixture(scope="class")
     @classmethod
@@ -71,7 +76,41 @@ class Kit:
 
     def adapter(self, base: Base, ref: str = "a", **settings: Any) -> LoadedAdapter:
         """Return an adapter of this method with random weights (fresh when `scale=0`)."""
-        return random_adapter(base, self.method, self.config, ref=ref, **settings)
+        config = self._config().to_mapping()
+        return random_adapter(base, self.method, config, ref=ref, **settings)
+
+    def member(self, base: Base, ref: str, seed: int) -> LoadedAdapter:
+        """Return one of `members`, for a method that fuses: by default a bottleneck adapter.
+
+        Override it for a method that fuses others.
+        """
+        return random_adapter(base, load().method("bottleneck"), {}, ref=ref, seed=seed)
+
+    def composition(self, ref: str = "a") -> str:
+        """Return how an adapter is attached: by itself, or over `members` if its method fuses."""
+        return f"stack(fuse({', '.join(self.members)}), {ref})" if self.method.fuses else ref
+
+    def adapters(
+        self, base: Base, *own: LoadedAdapter, twins: bool = False
+    ) -> dict[str, LoadedAdapter]:
+        """Return all that `composition` names, by ref; of `twins`, the members are all equal."""
+        made = {adapter.ref: adapter for adapter in own}
+        for number, ref in enumerate(self.members if self.method.fuses else ()):
+            member = self.member(base, ref, 50 if twins else 50 + number)
+            made[ref] = replace(member, digest=digests.of_json(ref))
+        return made
+
+    def attach(self, base: Base, adapter: LoadedAdapter, **options: Any) -> Attachment:
+        """Attach one adapter the way `composition` says."""
+        return attach(
+            base,
+            self.composition(adapter.ref),
+            adapters=self.adapters(base, adapter),
+            **options,
+        )
 
     def _config(self) -> Any:
-        return self.method.Config.from_mapping(self.config)
+        config = self.method.Config.from_mapping(self.config)
+        if not self.method.fuses:
+            return config
+        return self.method.for_members(config, [digests.of_json(ref) for ref in self.members])

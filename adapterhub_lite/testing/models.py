@@ -49,9 +49,20 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "llama": _DECODER,
     "mistral": {**_DECODER, "sliding_window": None},
     "qwen2": _DECODER,
+    "gpt2": {
+        "vocab_size": VOCABULARY,
+        "n_embd": HIDDEN,
+        "n_layer": LAYERS,
+        "n_head": 4,
+        "n_inner": 48,
+        "n_positions": 64,
+        "pad_token_id": 1,
+        "bos_token_id": 0,
+        "eos_token_id": 2,
+    },
 }
 MODEL_TYPES = tuple(CONFIGS)
-DECODERS = ("llama", "mistral", "qwen2")
+DECODERS = ("llama", "mistral", "qwen2", "gpt2")
 
 
 def tiny_model(model_type: str, *, seed: int = 0, **changes: Any) -> PreTrainedModel:

@@ -27,6 +27,8 @@ class MethodSuite(Effects, Keeping, WorkedExample):
         method: the method under test.
         config: config values to test with; small ones find more.
         families: model types to run on; all that have an anatomy row by default.
-        starts_as_identity: a fresh adapter changes nothing.
+        starts_as_identity: a fresh adapter changes nothing; over equal members, for a method that
+            fuses, it leaves what each of them does.
         stacks: two adapters of this method may stand on one another.
+        members: refs of what an adapter fuses, for a method that does; `member` makes them.
     """

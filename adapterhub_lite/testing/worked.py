@@ -7,39 +7,25 @@ gradients, the method must not write into what it was given.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from adapterhub_lite.families import BLOCK_PARTS, LINEAR_PARTS
+from adapterhub_lite.families import (
+    BLOCK_PARTS,
+    LINEAR_PARTS,
+    LOOKUP_PARTS,
+    NORM_PARTS,
+    OUTER_NORM_PARTS,
+)
 from adapterhub_lite.methods.base import Flow, Memory, Site
 from adapterhub_lite.testing.kit import Kit
-from adapterhub_lite.testing.models import HIDDEN, LAYERS
+from adapterhub_lite.testing.shape import ENTRIES, Shape, base_output, own_parameters
 
 TOLERANCE = 1e-5
-_HEADS = 4
-
-
-class _Shape:
-    """A model's shape without a model: four heads, widths of the tiny models."""
-
-    hidden_size = HIDDEN
-    layers = LAYERS
-    kv_width = HIDDEN
-
-    def site(self, part: str, layer: int | None = None) -> Site | None:
-        """Return the site of a part; widths of linear parts differ, to show what mixes them up."""
-        if part == "attention":
-            return Site(part, layer, _HEADS, self.kv_width)
-        if part in LINEAR_PARTS:
-            width = HIDDEN + 4
-            generator = torch.Generator().manual_seed(23)
-            weight = torch.randn(width, HIDDEN, generator=generator)
-            bias = torch.randn(width, generator=generator)
-            return Site(part, layer, HIDDEN, width, weight=weight, bias=bias)
-        return Site(part, layer, HIDDEN, HIDDEN)
 
 
 class WorkedExample(Kit):
@@ -48,6 +34,16 @@ class WorkedExample(Kit):
     def expected(self, x: Tensor, weight: Tensor, bias: Tensor, own: dict[str, Tensor]) -> Tensor:
         """Return the new output of a linear part, `x @ weight.T + bias` without the adapter."""
         raise AssertionError("write `expected(x, weight, bias, own)`: the formula by hand")
+
+    def expected_lookup(self, ids: Tensor, weight: Tensor, own: dict[str, Tensor]) -> Tensor:
+        """Return the new output of a lookup, `weight.T[ids]` without the adapter."""
+        raise AssertionError("write `expected_lookup(ids, weight, own)`: the formula by hand")
+
+    def expected_norm(
+        self, x: Tensor, weight: Tensor, bias: Tensor, own: dict[str, Tensor]
+    ) -> Tensor:
+        """Return a layer norm's new output; `x` has mean 0 and variance 1 already."""
+        raise AssertionError("write `expected_norm(x, weight, bias, own)`: the formula by hand")
 
     def expected_block(
         self, x: Tensor, y: Tensor, normed: Tensor, own: dict[str, Tensor]
@@ -67,6 +63,12 @@ class WorkedExample(Kit):
         """Return keys and values (length, kv width) that stand before the text."""
         raise AssertionError("write `expected_memory(own)`: the formula by hand")
 
+    def expected_fusion(
+        self, state: Tensor, outputs: tuple[Tensor, ...], own: dict[str, Tensor]
+    ) -> Tensor:
+        """Return one state from those that the members left; each of them read `state`."""
+        raise AssertionError("write `expected_fusion(state, outputs, own)`: the formula by hand")
+
     def test_the_worked_example(self) -> None:
         config = self._config()
         for site, own in self._drawn_sites():
@@ -79,7 +81,7 @@ class WorkedExample(Kit):
                 self._watch(site, config, own)
 
     def _drawn_sites(self) -> list[tuple[Site, dict[str, Tensor]]]:
-        shape, config = _Shape(), self._config()
+        shape, config = Shape(), self._config()
         sites = self.method.sites(shape, config, ())
         assert sites, "the method touches no part"
         shared = _drawn(self.method.init_shared(shape, config), seed=3)
@@ -88,18 +90,23 @@ class WorkedExample(Kit):
             for number, site in enumerate(sites)
         ]
 
+    def _inputs(self, site: Site) -> dict[str, Tensor]:
+        if self.method.fuses:
+            return _tensors("state", *self.members, width=site.width)
+        return _inputs(site)
+
     def _watch(self, site: Site, config: Any, own: dict[str, Tensor]) -> None:
-        inputs = _inputs(site)
+        inputs = self._inputs(site)
         given = {**inputs, **own}
-        if site.part in LINEAR_PARTS:
-            given["y"] = inputs["y"] = _base_output(inputs)
+        if site.weight is not None and not self.method.fuses:
+            given["y"] = inputs["y"] = base_output(site, inputs["x"])
         kept = {name: tensor.clone() for name, tensor in given.items()}
         self._run(site, config, inputs, own)
         written = [name for name, tensor in given.items() if not torch.equal(tensor, kept[name])]
         assert not written, f"{site.key}: wrote into {written}"
 
     def _compare(self, site: Site, config: Any, own: dict[str, Tensor]) -> None:
-        inputs = _inputs(site)
+        inputs = self._inputs(site)
         found = self._run(site, config, inputs, own)
         expected = self._formula(site, inputs, own)
         leaves = {name: t for name, t in {**inputs, **own}.items() if t.requires_grad}
@@ -117,11 +124,15 @@ class WorkedExample(Kit):
     def _run(
         self, site: Site, config: Any, inputs: dict[str, Tensor], own: dict[str, Tensor]
     ) -> tuple[Tensor, ...]:
+        if self.method.fuses:
+            state, *outputs = inputs.values()
+            flow = Flow(x=state, y=state)
+            return (self.method.fuse(site, config, own, state, outputs, flow=flow),)
         if site.part == "attention":
             memory = self.method.memory(site, config, own)
             assert isinstance(memory, Memory), "`memory` returned no memory"
             return memory.keys, memory.values
-        y = inputs["y"] if "y" in inputs else _base_output(inputs)
+        y = inputs["y"] if "y" in inputs else base_output(site, inputs["x"])
         flow = Flow(x=inputs["x"], y=y, normed=inputs.get("normed"))
         state = self.method.begin(site, config, flow)
         state = self.method.step(site, config, own, flow, state)
@@ -130,10 +141,19 @@ class WorkedExample(Kit):
     def _formula(
         self, site: Site, inputs: dict[str, Tensor], own: dict[str, Tensor]
     ) -> tuple[Tensor, ...]:
+        if self.method.fuses:
+            state, *outputs = inputs.values()
+            return (self.expected_fusion(state, tuple(outputs), own),)
         if site.part == "attention":
             return self.expected_memory(own)
         if site.part in LINEAR_PARTS:
             return (self.expected(inputs["x"], inputs["weight"], inputs["bias"], own),)
+        if site.part in LOOKUP_PARTS:
+            return (self.expected_lookup(inputs["x"], inputs["weight"], own),)
+        if site.part in (*NORM_PARTS, *OUTER_NORM_PARTS):
+            plain = replace(site, weight=torch.ones(site.width), bias=None)
+            x = base_output(plain, inputs["x"])
+            return (self.expected_norm(x, inputs["weight"], inputs["bias"], own),)
         if site.part in BLOCK_PARTS:
             return (self.expected_block(inputs["x"], inputs["y"], inputs["normed"], own),)
         if site.part == "embeddings":
@@ -152,23 +172,18 @@ def _drawn(weights: dict[str, Tensor], *, seed: int) -> dict[str, Tensor]:
 
 
 def _inputs(site: Site) -> dict[str, Tensor]:
-    generator = torch.Generator().manual_seed(11)
-
-    def draw(*shape: int) -> Tensor:
-        return torch.randn(*shape, generator=generator).requires_grad_()
-
     if site.part == "attention":
         return {}
-    if site.part in LINEAR_PARTS:
-        assert site.weight is not None
-        assert site.bias is not None
-        return {"x": draw(2, 3, site.in_width), "weight": site.weight, "bias": site.bias}
-    names = ("x", "y", "normed") if site.part in BLOCK_PARTS else ("x", "y")
-    return {name: draw(2, 3, site.width) for name in names}
+    if site.part in LOOKUP_PARTS:
+        return {"x": torch.arange(6).view(2, 3) * 2 % ENTRIES, **own_parameters(site)}
+    if site.weight is not None:
+        return {**_tensors("x", width=site.in_width), **own_parameters(site)}
+    return _tensors(*("x", "y", "normed")[: 3 if site.part in BLOCK_PARTS else 2], width=site.width)
 
 
-def _base_output(inputs: dict[str, Tensor]) -> Tensor:
-    return inputs["x"] @ inputs["weight"].T + inputs["bias"]
+def _tensors(*names: str, width: int) -> dict[str, Tensor]:
+    generator = torch.Generator().manual_seed(11)
+    return {name: torch.randn(2, 3, width, generator=generator).requires_grad_() for name in names}
 
 
 def _gradients(outputs: tuple[Tensor, ...], leaves: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -113,8 +113,12 @@ def place(home: Home | str | Path | None, base: Base | str | Path | None) -> Pla
 
 
 def only_base(home: Home) -> str:
-    """Return the name of the home's base where it has exactly one."""
-    names = [entry.identity.name for entry in home.registry.bases()]
+    """Return the name of the home's base where it has exactly one.
+
+    Bases that only remote adapters name are not here: they have neither a place nor a fingerprint.
+    """
+    entries = home.registry.bases()
+    names = [e.identity.name for e in entries if e.location or e.identity.fingerprint]
     if len(names) == 1:
         return names[0]
     found = ", ".join(f"`{name}`" for name in names) or "none"

@@ -1,8 +1,9 @@
-"""AdapterFusion against the formula written out, and what it refuses."""
+"""AdapterFusion in the kit, against the formula in a model, and what it refuses."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,31 @@ from adapterhub_lite.methods.lora import LoRA
 from adapterhub_lite.model.attach import attach
 from adapterhub_lite.model.base import Base
 from adapterhub_lite.model.loaded import LoadedAdapter, read_weights
+from adapterhub_lite.testing import MethodSuite
 from adapterhub_lite.testing.adapters import logits, random_adapter
 from adapterhub_lite.testing.kit import Bases, Batch
 
 FUSED = "stack(fuse(a, b), f)"
+
+
+class TestAdapterFusion(MethodSuite):
+    method = AdapterFusion()
+
+    def expected_fusion(
+        self, state: Tensor, outputs: tuple[Tensor, ...], own: dict[str, Tensor]
+    ) -> Tensor:
+        """Token by token in double precision, the softmax written as exponentials."""
+        state, own = state.double(), {key: value.double() for key, value in own.items()}
+        outputs = tuple(z.double() for z in outputs)
+        fused = torch.zeros_like(state)
+        for row, token in product(range(state.shape[0]), range(state.shape[1])):
+            query = state[row, token] @ own["Q"]
+            shares = [query.dot(z[row, token] @ own["K"]).exp() for z in outputs]
+            for share, z in zip(shares, outputs, strict=True):
+                where = torch.zeros_like(state)
+                where[row, token] = 1
+                fused = fused + where * (share / sum(shares)) * (z[row, token] @ own["V"])
+        return fused.float()
 
 
 def _adapters(base: Base, *, scale: float = 0.3) -> dict[str, LoadedAdapter]:

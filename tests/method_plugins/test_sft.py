@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -13,7 +16,9 @@ from torch import Tensor
 from adapterhub_lite import manifest as manifests
 from adapterhub_lite.adapter import Kind
 from adapterhub_lite.errors import MethodError, WeightsError
+from adapterhub_lite.methods.bottleneck import Bottleneck
 from adapterhub_lite.model.attach import attach
+from adapterhub_lite.model.base import Base
 from adapterhub_lite.model.loaded import LoadedAdapter, read_weights
 from adapterhub_lite.model.sparse import packed, unpacked
 from adapterhub_lite.testing import MethodSuite
@@ -24,10 +29,183 @@ from sft import SFT, SFTConfig
 
 
 class TestSFT(MethodSuite):
+    """The kit's weights are dense, so all entries may change."""
+
     method = SFT()
+    config: ClassVar[Mapping[str, Any]] = {"density": 1.0}
+
+    def expected(self, x: Tensor, weight: Tensor, bias: Tensor, own: dict[str, Tensor]) -> Tensor:
+        return x @ (weight + own["phi"]).T + (bias + own["phi_bias"])
+
+    def expected_lookup(self, ids: Tensor, weight: Tensor, own: dict[str, Tensor]) -> Tensor:
+        return (weight.T + own["phi"])[ids]
+
+
+class TestEverything(TestSFT):
+    """Layer norms too."""
+
+    config: ClassVar[Mapping[str, Any]] = {"density": 1.0, "norms": True}
+
+    def expected_norm(
+        self, x: Tensor, weight: Tensor, bias: Tensor, own: dict[str, Tensor]
+    ) -> Tensor:
+        return x * (weight + own["phi"]) + (bias + own["phi_bias"])
+
+
+class TestLinearWeightsOnly(TestSFT):
+    config: ClassVar[Mapping[str, Any]] = {"density": 1.0, "biases": False, "embeddings": False}
 
     def expected(self, x: Tensor, weight: Tensor, bias: Tensor, own: dict[str, Tensor]) -> Tensor:
         return x @ (weight + own["phi"]).T + bias
+
+
+BERT_PLACES = {
+    "words": "embeddings.word_embeddings",
+    "positions": "embeddings.position_embeddings",
+    "types": "embeddings.token_type_embeddings",
+    "embedding_norm": "embeddings.LayerNorm",
+    "query": "encoder.layer.{}.attention.self.query",
+    "key": "encoder.layer.{}.attention.self.key",
+    "value": "encoder.layer.{}.attention.self.value",
+    "attention_out": "encoder.layer.{}.attention.output.dense",
+    "attention_norm": "encoder.layer.{}.attention.output.LayerNorm",
+    "ffn_up": "encoder.layer.{}.intermediate.dense",
+    "ffn_down": "encoder.layer.{}.output.dense",
+    "ffn_norm": "encoder.layer.{}.output.LayerNorm",
+}
+PLACES = {
+    "xlm-roberta": BERT_PLACES,
+    "distilbert": {
+        "words": "embeddings.word_embeddings",
+        "positions": "embeddings.position_embeddings",
+        "embedding_norm": "embeddings.LayerNorm",
+        "query": "transformer.layer.{}.attention.q_lin",
+        "key": "transformer.layer.{}.attention.k_lin",
+        "value": "transformer.layer.{}.attention.v_lin",
+        "attention_out": "transformer.layer.{}.attention.out_lin",
+        "attention_norm": "transformer.layer.{}.sa_layer_norm",
+        "ffn_up": "transformer.layer.{}.ffn.lin1",
+        "ffn_down": "transformer.layer.{}.ffn.lin2",
+        "ffn_norm": "transformer.layer.{}.output_layer_norm",
+    },
+    "qwen2": {
+        "words": "embed_tokens",
+        "final_norm": "norm",
+        "query": "layers.{}.self_attn.q_proj",
+        "key": "layers.{}.self_attn.k_proj",
+        "value": "layers.{}.self_attn.v_proj",
+        "attention_out": "layers.{}.self_attn.o_proj",
+        "attention_norm": "layers.{}.input_layernorm",
+        "ffn_up": "layers.{}.mlp.up_proj",
+        "ffn_down": "layers.{}.mlp.down_proj",
+        "ffn_norm": "layers.{}.post_attention_layernorm",
+    },
+}
+"""Where parts are, read off transformers' modules."""
+
+EVERYTHING = {"density": 1.0, "norms": True}
+
+
+def with_added(base: Base, family: str, *adapters: LoadedAdapter) -> Base:
+    """Return the base with all differences added to its parameters; the output embedding is not."""
+    model = copy.deepcopy(base.model)
+    output: Any = model.get_output_embeddings()
+    output.weight = torch.nn.Parameter(output.weight.clone(), requires_grad=False)
+    for adapter in adapters:
+        for key, phi in adapter.weights.items():
+            part, *layer, kind = key.split(".")
+            module = model.base_model.get_submodule(PLACES[family][part].format(*layer))
+            module.get_parameter("bias" if kind == "phi_bias" else "weight").data += phi
+    return replace(base, model=model)
+
+
+@pytest.mark.parametrize("family", PLACES)
+def test_equals_the_base_with_parameters_added(bases: Bases, batch: Batch, family: str) -> None:
+    """By itself, two of them, and with a bottleneck on and under them; row by row as well."""
+    base = bases(family)
+    bottleneck = Bottleneck()
+    adapters = {
+        "a": random_adapter(base, SFT(), EVERYTHING, ref="a", seed=1, scale=0.05),
+        "b": random_adapter(base, SFT(), EVERYTHING, ref="b", seed=2, scale=0.05),
+        "l": random_adapter(base, bottleneck, {}, ref="l", seed=3),
+        "h": random_adapter(base, bottleneck, {"placement": "houlsby"}, ref="h", seed=4),
+    }
+    a, b = adapters["a"], adapters["b"]
+    expected = {
+        "a": logits(with_added(base, family, a), batch),
+        "stack(a, b)": logits(with_added(base, family, a, b), batch),
+    }
+    for other in "lh":
+        with attach(with_added(base, family, a), other, adapters=adapters) as attached:
+            expected[f"stack(a, {other})"] = logits(attached.base, batch)
+    expected["stack(l, a)"] = expected["stack(a, l)"]
+    plain = logits(base, batch)
+    with attach(base, {name: name for name in expected}, adapters=adapters) as attached:
+        for name, there in expected.items():
+            attached.use(name)
+            torch.testing.assert_close(logits(base, batch), there, atol=2e-5, rtol=2e-5)
+        for rows in (("stack(a, l)", None, "stack(a, b)"), ("a", "stack(l, a)", "stack(a, h)")):
+            with attached.rows(rows):
+                found = logits(base, batch)
+            for number, row in enumerate(rows):
+                visible = batch["attention_mask"][number].bool()
+                alone = (expected[row] if row else plain)[number]
+                torch.testing.assert_close(
+                    found[number][visible], alone[visible], atol=5e-5, rtol=5e-5
+                )
+    assert torch.equal(logits(base, batch), plain)
+
+
+@pytest.mark.parametrize("family", PLACES)
+def test_merging_leaves_a_tied_output_embedding_alone(
+    bases: Bases, batch: Batch, family: str
+) -> None:
+    base = bases(family)
+    adapter = random_adapter(base, SFT(), EVERYTHING, ref="a", scale=0.05)
+    expected = logits(with_added(base, family, adapter), batch)
+    words: Any = base.model.get_input_embeddings()
+    output: Any = base.model.get_output_embeddings()
+    kept = words.weight
+    before = {key: value.clone() for key, value in base.model.state_dict().items()}
+    assert kept is output.weight, "the tiny base's embeddings are tied"
+    with attach(base, "a", adapters={"a": adapter}, merge=True):
+        torch.testing.assert_close(logits(base, batch), expected, atol=1e-5, rtol=1e-5)
+        assert list(base.model.state_dict()) == list(before)
+    assert words.weight is kept
+    assert output.weight is kept
+    assert all(torch.equal(before[k], v) for k, v in base.model.state_dict().items())
+
+
+def test_more_entries_than_the_config_allows_are_refused(bases: Bases) -> None:
+    base = bases("bert")
+    adapter = random_adapter(base, SFT(), {"density": 0.02}, scale=0)
+    entries = sum(phi.numel() for phi in adapter.weights.values())
+    allowed = round(0.02 * entries)
+    flat = torch.zeros(entries)
+    flat[:allowed] = 1.0
+    shapes = [phi.shape for phi in adapter.weights.values()]
+
+    def shared_out() -> dict[str, Tensor]:
+        pieces = torch.split(flat, [shape.numel() for shape in shapes])
+        named = zip(adapter.weights, pieces, shapes, strict=True)
+        return {key: piece.view(shape) for key, piece, shape in named}
+
+    method = SFT()
+    method.check_weights("a", adapter.config, {**shared_out(), "head.weight": torch.ones(9)})
+    flat[-1] = 1.0
+    with pytest.raises(WeightsError, match=f"`a` changes {allowed + 1} entries of {entries}"):
+        method.check_weights("a", adapter.config, shared_out())
+
+
+def test_an_average_says_how_dense_it_is() -> None:
+    config = SFTConfig(density=0.25)
+    first, second = torch.tensor([[1.0, 0, 0, 0]]), torch.tensor([[0, 2.0, 0, 0]])
+    mean, weights = SFT().average(
+        config, [{"query.0.phi": first}, {"query.0.phi": second}], [0.5, 0.5]
+    )
+    assert weights["query.0.phi"].tolist() == [[0.5, 1.0, 0, 0]]
+    assert mean == SFTConfig(density=0.5)
+    SFT().check_weights("mean", mean, weights)
 
 
 def test_differences_are_added_into_the_weights_and_undone_bit_for_bit(

@@ -76,10 +76,36 @@ class TestRankStabilisedLoRAWithBias(MethodSuite):
         return x @ (weight + change).T + bias + own["bias"]
 
 
+class TestLoRAAtSingleSites(MethodSuite):
+    method = LoRA()
+    config = {
+        "rank": 3,
+        "alpha": 5.0,
+        "sites": ["query.0", "ffn_up.2"],
+        "ranks": ["ffn_up.2=2"],
+        "alphas": ["ffn_up.2=7"],
+    }
+    families = ("bert", "gpt2")
+
+    def expected(self, x: Tensor, weight: Tensor, bias: Tensor, own: Own) -> Tensor:
+        s = 5 / 3 if own["A"].shape[0] == 3 else 7 / 2
+        return x @ (weight + s * own["B"] @ own["A"]).T + bias
+
+
 class TestPrefix(MethodSuite):
     method = Prefix()
     config = {"length": 3}
     starts_as_identity = False  # a fresh prefix takes part in the softmax, as published
+
+    def expected_memory(self, own: Own) -> tuple[Tensor, Tensor]:
+        return own["keys"], own["values"]
+
+
+class TestPrefixThatShiftsPositions(MethodSuite):
+    method = Prefix()
+    config = {"length": 3, "shift_positions": True}
+    families = ("bert", "xlm-roberta")
+    starts_as_identity = False
 
     def expected_memory(self, own: Own) -> tuple[Tensor, Tensor]:
         return own["keys"], own["values"]

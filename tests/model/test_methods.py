@@ -253,12 +253,33 @@ def test_an_average_needs_equal_configs(bases: Bases, make: Make) -> None:
         attach(base, "average(a, b)", adapters=adapters)
 
 
-@pytest.mark.parametrize("form", ["fuse(a, b)", "parallel(a, b)"])
-def test_forms_that_no_method_provides_are_refused(bases: Bases, make: Make, form: str) -> None:
+def test_members_side_by_side_need_a_method_that_fuses(bases: Bases, make: Make) -> None:
     base = bases("bert")
     adapters = {"a": make(base, "lora", "a"), "b": make(base, "lora", "b")}
     with pytest.raises(CompositionError, match="no method in this process provides"):
+        attach(base, "fuse(a, b)", adapters=adapters)
+
+
+@pytest.mark.parametrize("form", ["parallel(a, b)", "stack(a, parallel(a, b))"])
+def test_parallel_is_refused_and_rows_give_what_it_would(
+    bases: Bases, batch: dict[str, Tensor], make: Make, form: str
+) -> None:
+    base = bases("bert")
+    adapters = {"a": make(base, "lora", "a"), "b": make(base, "lora", "b", seed=2)}
+    with pytest.raises(CompositionError, match="one output a member") as refused:
         attach(base, form, adapters=adapters)
+    assert "rows([...])" in str(refused.value.hint)
+    twice = {key: torch.cat([value, value]) for key, value in batch.items()}
+    count = len(batch["input_ids"])
+    with attach(base, {"a": "a", "b": "b"}, adapters=adapters) as attached:
+        with attached.rows(["a"] * count + ["b"] * count):
+            found = logits(base, twice).chunk(2)
+        for name, rows in zip("ab", found, strict=True):
+            attached.use(name)
+            visible = batch["attention_mask"].bool()
+            torch.testing.assert_close(
+                rows[visible], logits(base, batch)[visible], atol=5e-5, rtol=0
+            )
 
 
 @pytest.mark.parametrize(
@@ -282,4 +303,4 @@ def test_configs_survive_json_and_settings() -> None:
     assert config == LoRAConfig(rank=4, parts=("query", "key"), rank_stabilised=True)
     assert LoRAConfig.from_mapping(config.to_mapping()) == config
     assert LoRAConfig.from_settings(["parts=value"]).parts == ("value",)
-    assert {info.name for info in LoRAConfig.describe()} == set(config.to_mapping())
+    assert {info.name for info in LoRAConfig.describe()} >= set(config.to_mapping())

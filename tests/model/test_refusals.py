@@ -219,9 +219,11 @@ def test_a_family_without_a_row(tmp_path: Path, bases: Bases, make: Make) -> Non
     import transformers
 
     base = bases("bert")
-    config = transformers.GPT2Config(n_embd=32, n_layer=1, n_head=2, vocab_size=96)
-    other = dataclasses.replace(base, model=transformers.GPT2LMHeadModel(config))
-    with pytest.raises(AttachError, match="no row in the anatomy table for model type `gpt2`"):
+    config = transformers.OPTConfig(
+        hidden_size=32, num_hidden_layers=1, num_attention_heads=2, ffn_dim=8, vocab_size=96
+    )
+    other = dataclasses.replace(base, model=transformers.OPTForCausalLM(config))
+    with pytest.raises(AttachError, match="no row in the anatomy table for model type `opt`"):
         attach(other, "a", adapters={"a": make(base, "lora")})
 
 

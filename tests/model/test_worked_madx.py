@@ -1,8 +1,8 @@
 """MAD-X against the computation written out: XLM-R without transformers, adapters as in the paper.
 
-The order of residuals and layer norms is that of Pfeiffer et al. 2020 as the `adapters` library
-computes it (configs `seq_bn` and `seq_bn_inv`): h = LN(r + x), language a = U relu(D h) + r, task
-b = U' relu(D' a) + r, and at last LN(b + x).
+The order of residuals and layer norms is that of Pfeiffer et al. 2020 (MAD-X, section 3):
+h = LN(r + x), language a = U relu(D h) + r, task b = U' relu(D' a) + r, and at last LN(b + x).
+`chained` is the order of the library `adapters`: b = U' relu(D' LN(a + x)) + a.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ class Plain:
         self.state: dict[str, Tensor] = base.model.state_dict()
         self.eps = base.model.config.layer_norm_eps
         self.layers = base.model.config.num_hidden_layers
+        self.inside: tuple[Tensor, str]
 
     def linear(self, x: Tensor, name: str) -> Tensor:
         weight, bias = self.state[f"{name}.weight"], self.state[f"{name}.bias"]
@@ -52,6 +53,11 @@ class Plain:
         mixed = (scores.softmax(-1) @ value).transpose(1, 2).reshape(rows, tokens, width)
         return self.linear(mixed, f"{layer}.attention.output.dense")
 
+    def again(self, y: Tensor) -> Tensor:
+        """Return the result of the block that is being computed, for an output `y` of it."""
+        x, name = self.inside
+        return self.norm(y + x, name)
+
     def __call__(
         self,
         ids: Tensor,
@@ -72,7 +78,8 @@ class Plain:
             x = self.norm(attended + x, f"{layer}.attention.output.LayerNorm")
             inner = gelu(self.linear(x, f"{layer}.intermediate.dense"))
             r = self.linear(inner, f"{layer}.output.dense")
-            normed = self.norm(r + x, f"{layer}.output.LayerNorm")
+            self.inside = (x, f"{layer}.output.LayerNorm")
+            normed = self.again(r)
             x = self.norm(adapt(number, normed, r) + x, f"{layer}.output.LayerNorm")
         x = gelu(self.linear(x, "lm_head.dense"))
         x = unembed(self.norm(x, "lm_head.layer_norm"))
@@ -132,6 +139,34 @@ def test_a_stack_of_language_and_task_equals_the_formula(
     visible = batch["attention_mask"].bool()
     expected = written_out(base, batch, language, task)[visible]
     torch.testing.assert_close(stacked[visible], expected, atol=1e-5, rtol=0)
+
+
+def test_a_chained_stack_equals_the_formula_of_the_library_adapters(
+    bases: Callable[[str], Base], make: Make, batch: dict[str, Tensor]
+) -> None:
+    """In mixed batches too, where the layer norm runs on some of the rows."""
+    base, plain = bases("xlm-roberta"), Plain(bases("xlm-roberta"))
+    shape = {"scale": 0.1, "stacking": "chained"}
+    adapters = {
+        "sw": make(base, "bottleneck", "sw", reduction=2, **shape),
+        "ner": make(base, "bottleneck", "ner", seed=2, **shape),
+    }
+
+    def adapt(layer: int, normed: Tensor, r: Tensor) -> Tensor:
+        a = bottleneck(adapters["sw"].weights, layer, normed, r)
+        return bottleneck(adapters["ner"].weights, layer, plain.again(a), a)
+
+    expected = plain(batch["input_ids"], batch["attention_mask"], adapt, lambda x: x, lambda x: x)
+    visible = batch["attention_mask"].bool()
+    with attach(base, {"both": "stack(sw, ner)", "ner": "ner", "no": None}, adapters=adapters) as a:
+        a.use("both")
+        torch.testing.assert_close(
+            logits(base, batch)[visible], expected[visible], atol=1e-5, rtol=0
+        )
+        with a.rows(["both", "ner", "no", "both"]):
+            mixed = logits(base, batch)
+    for row in (0, 3):
+        torch.testing.assert_close(mixed[row], expected[row], atol=5e-5, rtol=0)
 
 
 def test_a_left_out_layer_keeps_only_the_task_adapter(

@@ -51,6 +51,28 @@ def test_a_files_version_is_its_own_or_its_digest(folder: Path, write: Write) ->
     assert plugins.load(folder, entry_points=False).provider("two").version != before
 
 
+@pytest.mark.parametrize(
+    ("head", "version"),
+    [
+        ('__version__ = "0.3"\n', "0.3"),
+        ('__version__: str = "0.3"\n', "0.3"),
+        ("", None),
+        ("__version__ = str(1 + 1)\n", "unknown until it runs"),
+        ("def :\n", "unknown"),
+    ],
+)
+def test_the_version_of_a_file_that_may_not_run_is_read(
+    home: Path, folder: Path, write: Write, head: str, version: str | None
+) -> None:
+    write("one", head + METHOD.format(name="mine"))
+    untrusted = info(Home.find().plugins(), "one")
+    assert "not run" in untrusted.failures[0]
+    if version is None:
+        version = plugins.load(folder, entry_points=False).provider("mine").version
+        assert version.startswith("sha256:")
+    assert untrusted.version == version
+
+
 def test_files_with_an_underscore_and_tests_are_no_plugins(folder: Path, write: Write) -> None:
     write("_helper", "raise SystemExit\n")
     (folder / "tests").mkdir()

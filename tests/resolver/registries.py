@@ -62,7 +62,16 @@ def manifest(spec: Mapping[str, Any], below: Mapping[str, Manifest]) -> Manifest
         seen=tuple(_underneath(name, below) for name in spec.get("seen", ())),
         training=Training("any", (), spec["tokens"], 1, 0) if "tokens" in spec else None,
         licence=spec.get("licence"),
-        source=Source(f"hub/{spec['name']}") if remote else None,
+        source=_source(spec) if remote else None,
+    )
+
+
+def _source(spec: Mapping[str, Any]) -> Source:
+    return Source(
+        f"hub/{spec['name']}",
+        status=spec.get("status"),
+        unknown=tuple(spec.get("unknown", ())),
+        inferred=tuple(spec.get("inferred", ())),
     )
 
 

@@ -60,7 +60,8 @@ def test_json_has_the_documented_keys_and_survives_json(home: Home) -> None:
         assert json.loads(json.dumps(document)) == document
         assert all(key in (ahl.Resolution.to_json.__doc__ or "") for key in document)
     choice = answered["choices"][0]
-    assert list(choice) == ["slot", "ref", "digest", "reason", "remote"]
+    fields = ["slot", "ref", "digest", "reason", "remote", "hub_id", "revision", "status"]
+    assert list(choice) == fields
     assert (choice["slot"], choice["remote"], len(choice["digest"])) == ("language", False, 64)
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from adapterhub_lite.methods.base import Flow, MethodConfig, ModelShape, Site, Weights
 from adapterhub_lite.methods.config import option
 from adapterhub_lite.model.anatomy import Anatomy
-from tests.testing.sound import Sound, SoundConfig
+from tests.testing.sound import Sound, SoundConfig, SoundFusion
 
 
 class IgnoresASite(Sound):
@@ -238,3 +238,60 @@ class NoHelp(Sound):
     """an option has no help"""
 
     Config: ClassVar[type[MethodConfig]] = SilentConfig
+
+
+class IgnoresAMember(SoundFusion):
+    """a member is ignored"""
+
+    def fuse(
+        self,
+        site: Site,
+        config: Any,
+        weights: Weights,
+        state: Tensor,
+        outputs: Sequence[Tensor],
+        *,
+        flow: Flow,
+    ) -> Tensor:
+        return super().fuse(site, config, weights, state, [outputs[0], outputs[0]], flow=flow)
+
+
+class ForgetsItsMembers(SoundFusion):
+    """an adapter does not know which members it was trained on"""
+
+    def members(self, config: Any) -> tuple[str, ...]:
+        return ()
+
+
+class TakesMembersInAnyOrder(SoundFusion):
+    """the order of the members is not recorded"""
+
+    def members(self, config: Any) -> tuple[str, ...]:
+        return AnyOrder(super().members(config))
+
+
+class AnyOrder(tuple[str, ...]):
+    """Equal to the same members in another order."""
+
+    __slots__ = ()
+    __hash__ = tuple.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, tuple) and sorted(self) == sorted(other)
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+
+class SharesThatDoNotSumToOne(SoundFusion):
+    """fresh over equal members it is not what each of them is"""
+
+    def shares(self, weights: Weights) -> Tensor:
+        return weights["share"].exp()
+
+
+class SharesOfTheWrongAxis(SoundFusion):
+    """the members are weighed along the wrong axis"""
+
+    def shares(self, weights: Weights) -> Tensor:
+        return weights["share"].softmax(dim=1) * weights["share"].shape[1] / 2

@@ -1,14 +1,15 @@
-"""A sound method to break, and its kit test: a low-rank change with a bias, written plainly."""
+"""Sound methods to break, and their kit tests: a low-rank change, and a learned mean of members."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from adapterhub_lite.methods.base import MethodConfig, Site, SiteMethod, Weights
+from adapterhub_lite.methods.base import Flow, Method, MethodConfig, Site, SiteMethod, Weights
 from adapterhub_lite.methods.config import option
 from adapterhub_lite.testing import MethodSuite
 
@@ -51,3 +52,60 @@ class SoundSuite(MethodSuite):
 
     def expected(self, x: Tensor, weight: Tensor, bias: Tensor, own: dict[str, Tensor]) -> Tensor:
         return x @ (weight + 3.0 * own["B"] @ own["A"]).T + bias
+
+
+@dataclass(frozen=True)
+class FusionConfig(MethodConfig):
+    members: tuple[str, ...] = option((), "digests of the members")
+    parts: tuple[str, ...] = option(("ffn_block",), "blocks of the members")
+
+
+class SoundFusion(Method):
+    name = "sound_fusion"
+    Config: ClassVar[type[MethodConfig]] = FusionConfig
+    fuses = True
+
+    def members(self, config: Any) -> tuple[str, ...]:
+        found: tuple[str, ...] = config.members
+        return found
+
+    def for_members(self, config: Any, digests: Sequence[str]) -> Any:
+        return replace(config, members=tuple(digests))
+
+    def init(self, site: Site, config: Any) -> dict[str, Tensor]:
+        return {"share": torch.zeros(len(config.members), site.width)}
+
+    def fuse(
+        self,
+        site: Site,
+        config: Any,
+        weights: Weights,
+        state: Tensor,
+        outputs: Sequence[Tensor],
+        *,
+        flow: Flow,
+    ) -> Tensor:
+        shares = self.shares(weights)
+        mean: Tensor = (torch.stack(list(outputs), dim=-2) * shares).sum(-2)
+        return mean
+
+    def shares(self, weights: Weights) -> Tensor:
+        return weights["share"].softmax(dim=0)
+
+    def step(self, site: Site, config: Any, weights: Weights, flow: Flow, state: Tensor) -> Tensor:
+        raise AssertionError("attaching it without members is refused")
+
+
+class FusionSuite(MethodSuite):
+    """As above, for a method that fuses."""
+
+    __test__ = False
+    method = SoundFusion()
+    families = ("bert",)
+
+    def expected_fusion(
+        self, state: Tensor, outputs: tuple[Tensor, ...], own: dict[str, Tensor]
+    ) -> Tensor:
+        first, second = own["share"].exp()
+        mean: Tensor = (outputs[0] * first + outputs[1] * second) / (first + second)
+        return mean

@@ -12,7 +12,7 @@ import pytest
 from adapterhub_lite.testing import MethodSuite, load_method
 from adapterhub_lite.testing.kit import Bases, small_batch, tiny_bases
 from tests.testing import faulty
-from tests.testing.sound import Sound, SoundSuite
+from tests.testing.sound import FusionSuite, Sound, SoundSuite
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "write-a-plugin.md"
 
@@ -44,6 +44,11 @@ FAULTS: dict[str, tuple[str, str]] = {
     "ConfigWithoutJSON": ("the_config_is_frozen_and_survives_json", "not JSON serializable"),
     "ConfigNotFrozen": ("the_config_is_frozen_and_survives_json", "DID NOT RAISE"),
     "NoHelp": ("every_option_has_help", "has no help for"),
+    "IgnoresAMember": ("every_member_matters", "member `second` has no effect"),
+    "ForgetsItsMembers": ("other_members_are_refused", "was trained to fuse"),
+    "TakesMembersInAnyOrder": ("other_members_are_refused", "DID NOT RAISE"),
+    "SharesThatDoNotSumToOne": ("a_fresh_adapter_changes_nothing", "changes the output"),
+    "SharesOfTheWrongAxis": ("the_worked_example", "output is off"),
 }
 
 IMPORTS_TORCH = """
@@ -96,8 +101,11 @@ WITHOUT_TORCH = "importing_the_plugin_does_not_import_torch"
 
 
 @pytest.mark.parametrize("name", [n for n in checks() if n != WITHOUT_TORCH])
-def test_the_sound_method_passes(name: str, bases: Bases, tmp_path: Path) -> None:
-    check(name, SoundSuite, bases, tmp_path)
+@pytest.mark.parametrize("suite", [SoundSuite, FusionSuite])
+def test_the_sound_methods_pass(
+    name: str, suite: type[MethodSuite], bases: Bases, tmp_path: Path
+) -> None:
+    check(name, suite, bases, tmp_path)
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -109,7 +117,7 @@ def test_each_fault_is_caught_by_its_check(
     if name == "detach_restores_everything":  # it spoils the base that it is run on
         bases = tiny_bases(tmp_path_factory.mktemp("spoilt"))
     with pytest.raises((Exception, pytest.fail.Exception), match=message):
-        check(name, SoundSuite, bases, tmp_path, method)
+        check(name, FusionSuite if method.fuses else SoundSuite, bases, tmp_path, method)
 
 
 def test_wrong_scaling_passes_all_but_the_worked_example(bases: Bases, tmp_path: Path) -> None:
@@ -129,8 +137,10 @@ def test_a_suite_without_worked_example_fails(bases: Bases, tmp_path: Path) -> N
         __test__ = False
         method = Sound()
 
-    with pytest.raises(AssertionError, match="write `expected"):
+    with pytest.raises(AssertionError, match="write `expected\\("):
         check("the_worked_example", Without, bases, tmp_path)
+    with pytest.raises(AssertionError, match="write `expected_fusion"):
+        check("the_worked_example", Without, bases, tmp_path, FusionSuite.method)
 
 
 def test_torch_at_the_top_is_caught(bases: Bases, tmp_path: Path) -> None:

@@ -1,0 +1,108 @@
+"""The files of an `adapters` folder: names, bounded and type-checked JSON, weights."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from adapterhub_lite.errors import ExchangeError
+from adapterhub_lite.exchange.pickles import LIMIT, read_pickle
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+CONFIG = "adapter_config.json"
+FUSION_CONFIG = "adapter_fusion_config.json"
+HEAD_CONFIG = "head_config.json"
+INTERFACE = "adapter_interface.json"
+SETUP = "adapter_setup.json"
+EMBEDDINGS = ("embedding.pt", "embeddings.pt")
+JSON_LIMIT = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class WeightFiles:
+    """The two names that weights may have."""
+
+    safe: str
+    pickled: str
+
+
+ADAPTER = WeightFiles("adapter.safetensors", "pytorch_adapter.bin")
+HEAD = WeightFiles("model_head.safetensors", "pytorch_model_head.bin")
+FUSION = WeightFiles("model_adapter_fusion.safetensors", "pytorch_model_adapter_fusion.bin")
+
+
+def is_layout(folder: Path) -> bool:
+    """Whether a folder has the files of the library, as against other users of their names."""
+    if (folder / SETUP).is_file() or (folder / FUSION_CONFIG).is_file():
+        return True
+    path = folder / CONFIG
+    if not path.is_file() or path.stat().st_size > JSON_LIMIT:
+        return False
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, OSError, RecursionError):
+        return False
+    return isinstance(found, dict) and "config" in found and "peft_type" not in found
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return the object in a JSON file; raises `ExchangeError` where there is none."""
+    try:
+        if path.stat().st_size > JSON_LIMIT:
+            raise ExchangeError(f"`{path}` is larger than any config")
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, OSError, RecursionError) as error:
+        raise ExchangeError(f"cannot read `{path}`: {error}") from None
+    if not isinstance(found, dict):
+        raise ExchangeError(f"`{path}` must hold an object, found a {type(found).__name__}")
+    return found
+
+
+def text(values: Mapping[str, Any], key: str, where: Path) -> str | None:
+    """Return a text, or `None` where there is none; raises `ExchangeError` for other types."""
+    value = values.get(key)
+    if value is not None and not isinstance(value, str):
+        raise ExchangeError(f"`{where}`: `{key}` must be a text, found `{value}`")
+    return value
+
+
+def read_weights(folder: Path, names: WeightFiles, *, allow_pickle: bool) -> dict[str, Tensor]:
+    """Return a folder's tensors: safetensors where there are any, else the pickle.
+
+    Raises:
+        ExchangeError: neither is there, or it cannot be read.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    safe, pickled = folder / names.safe, folder / names.pickled
+    if not safe.is_file():
+        if not pickled.is_file():
+            raise ExchangeError(f"`{folder}` has neither `{names.safe}` nor `{names.pickled}`")
+        return read_pickle(pickled, allowed=allow_pickle)
+    if safe.stat().st_size > LIMIT:
+        raise ExchangeError(f"`{safe}` has {safe.stat().st_size} bytes, at most {LIMIT} come in")
+    try:
+        return load_file(safe)
+    except (SafetensorError, OSError) as error:
+        raise ExchangeError(f"cannot read `{safe}`: {error}") from None
+
+
+def write_weights(folder: Path, names: WeightFiles, tensors: Mapping[str, Tensor]) -> None:
+    """Write tensors both ways: the library's loader takes the pickle unless it is told not to."""
+    import torch
+    from safetensors.torch import save_file
+
+    plain = {key: tensor.detach().cpu().contiguous().clone() for key, tensor in tensors.items()}
+    save_file(plain, folder / names.safe, metadata={"format": "pt"})
+    torch.save(plain, folder / names.pickled)
+
+
+def write_json(path: Path, values: Mapping[str, Any]) -> None:
+    """Write an object as the library does: indented, keys sorted."""
+    path.write_text(json.dumps(values, indent=2, sort_keys=True) + "\n", encoding="utf-8")
