@@ -63,6 +63,12 @@ def tag_of(code: str) -> str | None:
     return tag if current else None
 
 
+def current_tag(code: str | None) -> str | None:
+    """Return the tag that an ISO 639-3 code is spelt as now."""
+    tag = langcodes.standardize_tag(code) if code and langcodes.tag_is_valid(code) else ""
+    return tag if tag and "-" not in tag else None
+
+
 def representatives() -> dict[str, str]:
     """Return the tag that stands for each macrolanguage, by CLDR's table in langcodes."""
     found = {}
@@ -151,19 +157,22 @@ def in_order(uses: list[dict[str, Any]]) -> list[str]:
 
 
 def names(nodes: dict[str, Node], folder: Path) -> Iterator[str]:
-    """Yield tags with their other English names."""
+    """Yield tags with English names that the tree does not have, those marked canonical first."""
+    more: dict[str, dict[str, None]] = defaultdict(dict)
     with zipfile.ZipFile(folder / "names.zip") as archive:
         for key, node in nodes.items():
-            tag = tag_of(node["iso_639_3"]) if node["iso_639_3"] else None
+            tag = current_tag(node["iso_639_3"])
             if tag is None:
                 continue
-            own = node["name"] if node["glottocode"] else None
+            own = node["name"] if node["glottocode"] and coded(node) else None
             entries = json.loads(archive.read(f"{key}.json"))
-            found = {e["name"] for e in entries if e["bcp_47_code"] == "en" and e["is_canonical"]}
-            found |= {name.partition(" (")[0] for name in found}
-            plain = sorted(n for n in found if "(" not in n and n != own and "," not in n)
-            if plain:
-                yield "\t".join([tag, *plain])
+            english = [e for e in entries if e["bcp_47_code"] == "en"]
+            english.sort(key=lambda e: (not e["is_canonical"], "(" in e["name"], e["name"]))
+            plain = (e["name"].partition(" (")[0] for e in [{"name": node["name"]}, *english])
+            more[tag].update(dict.fromkeys(n for n in plain if n != own and "," not in n))
+    for tag, found in sorted(more.items()):
+        if found:
+            yield "\t".join([tag, *found])
 
 
 def syntax(folder: Path) -> bytes:
@@ -196,7 +205,7 @@ def main() -> None:
     nodes = languoids(folder)
     write("glottolog.tsv.gz", "\n".join(glottolog(nodes)).encode())
     write("scripts.tsv.gz", "\n".join(scripts(nodes)).encode())
-    write("names.tsv.gz", "\n".join(sorted(names(nodes, folder))).encode())
+    write("names.tsv.gz", "\n".join(names(nodes, folder)).encode())
     write("syntax.bin.gz", syntax(package("lang2vec") / "data"))
 
 
