@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from huggingface_hub import HfApi
 
+from adapterhub_lite import Home
+from tests.hub.making import new_home
 from tests.hub.server import Hub
 
 TOKEN = "hf_anna"
@@ -33,3 +35,17 @@ def nothing_shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("HF_TOKEN", "HF_ENDPOINT", "HUGGING_FACE_HUB_TOKEN", "AHL_HOME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    """An empty home."""
+    return new_home(tmp_path / "home")
+
+
+@pytest.fixture
+def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Collect how long anybody would have waited, instead of waiting."""
+    waited: list[float] = []
+    monkeypatch.setattr("time.sleep", waited.append)
+    return waited
