@@ -16,6 +16,7 @@ from adapterhub_lite.cli import (
     exchange,
     gaps,
     homes,
+    hub,
     plugins,
     predicting,
     records,
@@ -55,6 +56,7 @@ for _room in (
     evaluating,
     training,
     exchange,
+    hub,
     plugins,
 ):
     for _command in _room.COMMANDS:
