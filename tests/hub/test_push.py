@@ -209,14 +209,25 @@ def test_failures_that_pass_are_waited_for(
     assert set(SENT) <= set(hub.files("lab/sw"))
 
 
+@pytest.mark.parametrize("there", [{}, {**files(2), "adapter_config.json": b"{}"}])
 @pytest.mark.parametrize("done", [False, True])
 def test_a_commit_is_made_once_whatever_the_hub_says(
-    hub: Hub, home: Home, swahili: Adapter, waits: list[float], done: bool
+    hub: Hub,
+    home: Home,
+    swahili: Adapter,
+    waits: list[float],
+    done: bool,
+    there: dict[str, bytes],
 ) -> None:
+    """With files to remove the client asks again, on a state that its own commit has moved."""
+    hub.publish("lab/sw", {"x.txt": b"", **there})
+    if there:
+        pull("lab/sw", home=home, endpoint=hub.endpoint)
     hub.fails("POST", "/commit/", 503, done=done)
     pushed = push("sw-wiki", "lab/sw", home=home, endpoint=hub.endpoint, token=TOKEN)
     assert pushed.commit == hub.repos["lab/sw"].head.oid
     assert len(hub.repos["lab/sw"].commits) == 2
+    assert sorted(hub.files("lab/sw")) == [*SENT, "x.txt"]
 
 
 def test_a_pull_request_is_not_proposed_twice(
