@@ -236,7 +236,8 @@ class _Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Connection)
         self.hub = hub
         self.role = role
-        self.url = f"http://127.0.0.1:{self.server_port}"
+        name = "127.0.0.1" if role == "hub" else "localhost"  # clients go by names, not by ports
+        self.url = f"http://{name}:{self.server_port}"
         self.connections: set[Any] = set()
         self._thread = threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True)
 
