@@ -41,11 +41,12 @@ if TYPE_CHECKING:
 @click.option("--no-card", "with_card", flag_value=False, default=True, help="Leave README.md.")
 @click.option("--dry-run", is_flag=True, help="Only list what would be sent; asks nobody.")
 def push(ref: str, repo: str, stack: bool, private: bool, **options: Any) -> None:
-    """Push adapter REF to REPO (`OWNER/NAME`) on the Hub.
+    """Push adapter REF to REPO on the Hub.
 
-    The repository then holds the adapter in this package's form, in that of `peft` or `adapters`
-    where its method has one there, and a card. Nothing else is sent, and what somebody else changed
-    meanwhile is not overwritten. The token is that of `hf auth login`, or HF_TOKEN.
+    REPO is `OWNER/NAME`, and is made where it is not there. It then holds the adapter in this
+    package's form, in that of `peft` or `adapters` where its method has one there, and a card.
+    Nothing else is sent, and what somebody else changed meanwhile is not overwritten. The token is
+    that of `hf auth login`, or HF_TOKEN.
     """
     from adapterhub_lite import hub
 
@@ -125,11 +126,12 @@ def pull(
     base: str | None,
     **said: Any,
 ) -> None:
-    """Pull the adapter in REPO (`OWNER/NAME[@REVISION]`) from the Hub.
+    """Pull the adapter in REPO from the Hub.
 
-    Repositories of this package say all of an adapter. For those of `peft` and `adapters`, what the
-    catalogue does not know of kind, languages and task is taken from the options, as by
-    `ahl import`. Every file is compared with the hash that the Hub lists, and nothing is executed.
+    REPO is `OWNER/NAME`, or `OWNER/NAME@REVISION` with a branch, tag or commit. Repositories of
+    this package say all of an adapter. For those of `peft` and `adapters`, what the catalogue does
+    not know of kind, languages and task is taken from the options, as by `ahl import`. Every file
+    is compared with the hash that the Hub lists, and nothing is executed.
     """
     from adapterhub_lite import hub
     from adapterhub_lite.hub.selection import LARGEST
