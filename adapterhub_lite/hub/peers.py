@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from adapterhub_lite.adapter import Adapter, Manifest, Source
-from adapterhub_lite.errors import AhlError
+from adapterhub_lite.errors import AhlError, ExchangeError
 
 if TYPE_CHECKING:
     from adapterhub_lite.exchange import Details
@@ -32,6 +32,22 @@ def write_files(adapter: Adapter, home: Home, folder: Path) -> tuple[str | None,
     except AhlError as error:  # also a base that is not at hand, whose module names are needed
         return None, (f"without files for `{layout}`: {error.message}",)
     return layout, written.notes
+
+
+def check_readable(known: Adapter) -> None:
+    """Refuse a layout that the catalogue knows and no format here reads.
+
+    Raises:
+        ExchangeError: with its name.
+    """
+    from adapterhub_lite.exchange import formats
+
+    source = known.manifest.source
+    if source is not None and source.format not in {"ahl", *formats.known()}:
+        raise ExchangeError(
+            f"`{source.hub_id}` is in the layout `{source.format}`, which nothing here reads",
+            hint=f"known: {', '.join(formats.known())}; `ahl resolve --method` asks for others",
+        )
 
 
 def take(

@@ -19,7 +19,7 @@ from adapterhub_lite.hub import content, peers, seen
 from adapterhub_lite.hub.connection import Connection, address_of, connect
 from adapterhub_lite.hub.download import Download, Progress
 from adapterhub_lite.hub.listing import Entry, Listing, listing
-from adapterhub_lite.hub.names import RepoRef, parse_ref
+from adapterhub_lite.hub.names import OWN, RepoRef, parse_ref
 from adapterhub_lite.hub.seen import Seen
 from adapterhub_lite.hub.selection import LARGEST, check_bounds, select
 
@@ -133,9 +133,11 @@ def fetch(
 
 
 def _fetch(home: Home, connection: Connection, found: Listing, wish: Wish) -> Pulled:
+    known = remote(home, found.repo)
+    if known is not None and OWN[0] not in found.files:
+        peers.check_readable(known)
     chosen = select(found, allow_pickle=wish.allow_pickle)
     check_bounds(chosen.entries, wish.largest, str(found))
-    known = remote(home, found.repo)
     name = wish.name or (known.name if known else found.repo)
     with tempfile.TemporaryDirectory(prefix="ahl-pull-") as scratch:
         folder = Path(scratch) / "adapter"

@@ -10,7 +10,7 @@ import pytest
 from adapterhub_lite import Home, resolve
 from adapterhub_lite import manifest as manifests
 from adapterhub_lite.adapter import Kind, LanguageUse, Role, Source, Underneath
-from adapterhub_lite.errors import HubError, RefError, UsageError
+from adapterhub_lite.errors import ExchangeError, HubError, RefError, UsageError
 from adapterhub_lite.hub import pull
 from tests.hub.conftest import TOKEN
 from tests.hub.making import add, files, manifest, task, tensors
@@ -149,6 +149,17 @@ def test_what_cannot_be_had_is_said(hub: Hub, home: Home, wanted: str, message: 
     with pytest.raises(HubError, match=message):
         pull(wanted, home=home, endpoint=hub.endpoint)
     assert home.registry.count() == 0
+
+
+def test_a_layout_that_nothing_reads_is_named(hub: Hub, home: Home) -> None:
+    known = replace(manifest(tensors(9)), weights=None, source=Source("lab/sw", format="lt-sft"))
+    home.registry.add(known, name="lab/sw", remote=True)
+    hub.publish("lab/sw", {"pytorch_diff.bin": b"x", "config.json": b"{}"})
+    with pytest.raises(ExchangeError, match="`lab/sw` is in the layout `lt-sft`"):
+        pull("lab/sw", home=home, endpoint=hub.endpoint, allow_pickle=True)
+    assert not hub.asked("GET", "/resolve/")
+    hub.publish("lab/sw", files(1))
+    assert pull("lab/sw", home=home, endpoint=hub.endpoint).fetched
 
 
 @pytest.mark.parametrize("wanted", ["", "a b", "../x", "lab/a/b", "-x/y", "lab/sw@", "lab/sw@-x"])
