@@ -6,6 +6,7 @@ to follow HF_ENDPOINT, which it reads when it is imported.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -17,6 +18,7 @@ from typing import Any
 
 import peft
 import pytest
+import safetensors.torch
 import torch
 from torch import Tensor
 
@@ -30,7 +32,7 @@ from adapterhub_lite.adapter import (
     Source,
     Underneath,
 )
-from adapterhub_lite.errors import AhlError, ExchangeError, UsageError
+from adapterhub_lite.errors import AhlError, ExchangeError, HubError, UsageError
 from adapterhub_lite.exchange import Details
 from adapterhub_lite.hub import pull, push
 from adapterhub_lite.methods.bottleneck import Bottleneck
@@ -176,6 +178,26 @@ def test_what_is_pushed_comes_back_in_the_peers_layout_too(
     assert source is not None
     assert (source.hub_id, source.revision) == ("lab/peer", pulled.commit)
     assert source.format in {"peft", "adapterhub"}
+
+
+def test_old_pickled_weights_come_only_when_asked_for(
+    hub: Hub, home: Home, base: Base, batch: Batch, tmp_path: Path
+) -> None:
+    add(home, base, Bottleneck(), {}, "sw", tmp_path / "made")
+    push("sw", "lab/sw", home=home, endpoint=hub.endpoint, token=TOKEN)
+    there = hub.files("lab/sw")
+    pickled = io.BytesIO()
+    torch.save(safetensors.torch.load(there["adapter.safetensors"]), pickled)
+    config = there["adapter_config.json"]
+    old = {"adapter_config.json": config, "pytorch_adapter.bin": pickled.getvalue()}
+    hub.publish("lab/old", old)
+    with pytest.raises(HubError, match="only pickled weights") as refused:
+        pull("lab/old", home=home, endpoint=hub.endpoint, details=SWAHILI)
+    assert "`ahl pull lab/old --allow-pickle`" in (refused.value.hint or "")
+    pulled = pull("lab/old", home=home, endpoint=hub.endpoint, details=SWAHILI, allow_pickle=True)
+    assert_close(ours(home, base, "lab/old", batch), ours(home, base, "sw", batch), batch)
+    kept = {path.name for path in home.folder_of(pulled.adapter).iterdir()}
+    assert kept == {"adapter.json", "weights.safetensors"}
 
 
 def peft_repository(hub: Hub, base: Base, folder: Path, repo: str) -> Any:
