@@ -9,7 +9,8 @@ import pytest
 from huggingface_hub import HfApi
 
 from adapterhub_lite import Home
-from tests.hub.making import new_home
+from adapterhub_lite.adapter import Adapter
+from tests.hub.making import add, new_home
 from tests.hub.server import Hub
 
 TOKEN = "hf_anna"
@@ -49,3 +50,9 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     waited: list[float] = []
     monkeypatch.setattr("time.sleep", waited.append)
     return waited
+
+
+@pytest.fixture
+def swahili(home: Home, tmp_path: Path) -> Adapter:
+    """An adapter in the home, named `sw-wiki`."""
+    return add(home, tmp_path / "made" / "sw", "sw-wiki", 1)

@@ -10,7 +10,6 @@ import gzip
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,42 +18,14 @@ from huggingface_hub import hf_hub_download
 
 from adapterhub_lite import Home
 from adapterhub_lite import hub as hubs
-from adapterhub_lite.errors import AhlError, HomeError, HubError
-from adapterhub_lite.hub import content, download, pull
-from tests.hub.making import files, foreign, header, tensors
+from adapterhub_lite.errors import AhlError, HubError
+from adapterhub_lite.hub import download, pull
+from tests.hub.attacking import listed, nothing_written, refused
+from tests.hub.making import files, foreign, tensors
 from tests.hub.server import Hub
-from tests.hub.wire import Alter, Request, Response, as_json
+from tests.hub.wire import Request, Response, as_json
 
-
-@pytest.fixture(autouse=True)
-def nothing_written(home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """After every attack: no adapter, no object, no file in the making, nothing beside them."""
-    scratch = tmp_path / "scratch"
-    scratch.mkdir()
-    monkeypatch.setattr("tempfile.tempdir", str(scratch))
-    yield
-    assert home.registry.count() == 0
-    assert not list((home.path / "objects").glob("*/*"))
-    assert not list(scratch.iterdir())
-    assert {p.name for p in tmp_path.iterdir()} <= {"home", "cache", "scratch", "client"}
-    assert not [p for p in (tmp_path / "cache").rglob("*") if p.is_file()]
-
-
-def refused(hub: Hub, home: Home, match: str, repo: str = "lab/x", **more: Any) -> None:
-    with pytest.raises(AhlError, match=match) as error:
-        pull(repo, home=home, endpoint=hub.endpoint, **more)
-    assert isinstance(error.value, HubError | HomeError)
-
-
-def listed(change: Callable[[list[dict[str, Any]]], Any]) -> Alter:
-    """Return a fault that changes the entries of a tree."""
-
-    def alter(_request: Request, answer: Response) -> Response:
-        entries = json.loads(answer.body)
-        change(entries)
-        return as_json(entries)
-
-    return alter
+__all__ = ["nothing_written"]  # runs around every test
 
 
 # ------------------------------------------------------------------------------- names of files
@@ -245,73 +216,6 @@ def test_a_download_that_stays_cut(
     hub.cuts("GET", "/files/", 0, times=-1)
     refused(hub, home, "cannot reach|ended after")
     assert waits == [1.0, 2.0, 4.0, 8.0, 8.0]
-
-
-F32 = {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}
-
-
-@pytest.mark.parametrize(
-    ("data", "message"),
-    [
-        (b"", "announces 0 bytes"),
-        (b"\xff" * 8 + b"{}", "has no sound header"),
-        (header(b" " * 40 + b"{}"), "does not start with"),
-        (header(b'{"a":1}' + b" " * 8), "no sound type, shape and place"),
-        (
-            header(
-                json.dumps({"a": F32})[:-1].encode() + b',"a":' + json.dumps(F32).encode() + b"}",
-                b"1234",
-            ),
-            "names `a` twice",
-        ),
-        (header({"a": F32}, b"1234tail"), "its tensors have 4 bytes, the file has 8"),
-        (header({"a": F32}, b"12"), "its tensors have 4 bytes, the file has 2"),
-        (header({"a": {**F32, "data_offsets": [4, 8]}}, b"12345678"), "does not start where"),
-        (header({"a": F32, "b": F32}, b"1234"), "does not start where"),
-        (header({"a": {**F32, "shape": [1 << 60, 1 << 60]}}, b"1234"), "no sound type"),
-        (header({"a": {**F32, "shape": [-1, -1]}}, b"1234"), "no sound type"),
-        (header({"a": {**F32, "shape": [True]}}, b"1234"), "no sound type"),
-        (header({"a": {**F32, "dtype": "F99"}}, b"1234"), "no sound type"),
-        (
-            header({f"t{n}": {**F32, "shape": [0], "data_offsets": [0, 0]} for n in range(11)}),
-            "11 tensors, at most 10",
-        ),
-        (header(b'{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}"), "not JSON that can be read"),
-        (header(b'{"\xff":1}'), "not JSON that can be read"),
-        (header(b"[]"), "does not start with"),
-    ],
-)
-def test_headers_of_weights(
-    hub: Hub, home: Home, monkeypatch: pytest.MonkeyPatch, data: bytes, message: str
-) -> None:
-    monkeypatch.setattr(content, "MOST_TENSORS", 10)
-    hub.publish("lab/x", foreign(weights=data))
-    refused(hub, home, message)
-
-
-def test_a_sound_header_passes(tmp_path: Path, home: Home) -> None:
-    (tmp_path / "client").write_bytes(tensors(1))
-    content.check_safetensors(tmp_path / "client", "weights")
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        (b"[" * 100_000, "not JSON that can be read"),
-        (b'{"r": 1, "r": 2}', "names `r` twice"),
-        (b"[]", "holds no JSON object"),
-        (b"\xff\xfe", "not JSON that can be read"),
-        (b'{"task_type": "\\u001b[2J"}', "text that a terminal would obey"),
-        ('{"x": ["a", {"\u202e": 1}]}'.encode(), "text that a terminal would obey"),
-    ],
-)
-def test_configs_that_are_none(hub: Hub, home: Home, text: bytes, message: str) -> None:
-    for repo, name, published in (
-        ("lab/own", "adapter.json", files(1)),
-        ("lab/peer", "adapter_config.json", foreign()),
-    ):
-        hub.publish(repo, {**published, name: text})
-        refused(hub, home, message, repo)
 
 
 def test_pickled_weights_are_not_even_downloaded(hub: Hub, home: Home) -> None:
