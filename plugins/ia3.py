@@ -184,7 +184,7 @@ class PeftIA3(Converter):
             ExchangeError: no linear part of a layer, or a part treated in two ways.
         """
         from adapterhub_lite.exchange import peft_config, peft_targets
-        from adapterhub_lite.exchange.peft_lora import of_site, shaped
+        from adapterhub_lite.exchange.peft_extras import of_site, shaped
 
         peft_config.check(reading.config, self.kinds, {}, method="IA3")
         paths = peft_targets.placed(reading, ["ia3_l"])

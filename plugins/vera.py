@@ -176,7 +176,7 @@ class PeftVeRA(Converter):
     def read(self, reading: Reading) -> Converted:
         """Return the adapter; A and B are kept only where they are not what the seed gives."""
         from adapterhub_lite.exchange import peft_config, peft_targets
-        from adapterhub_lite.exchange.peft_lora import of_site, shaped
+        from adapterhub_lite.exchange.peft_extras import of_site, shaped
 
         config, base = reading.config, reading.base
         peft_config.check(config, self.kinds, {}, method="VeRA")

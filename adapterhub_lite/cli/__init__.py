@@ -16,6 +16,7 @@ from adapterhub_lite.cli import (
     exchange,
     gaps,
     homes,
+    hub,
     languages,
     merging,
     plugins,
@@ -61,6 +62,7 @@ for _room in (
     training,
     merging,
     exchange,
+    hub,
     plugins,
 ):
     for _command in _room.COMMANDS:

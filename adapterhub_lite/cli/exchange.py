@@ -64,7 +64,7 @@ def import_(
     licence: str | None,
     allow_pickle: bool,
 ) -> None:
-    """Import an adapter of `adapters`, `peft` or LT-SFT from FOLDER.
+    """Import an adapter of another library from FOLDER.
 
     The format is found by itself. What the folder does not say of languages, task and what the
     adapter was trained over is taken from the options; nothing is guessed. Whatever has no exact

@@ -71,8 +71,11 @@ def _field(field: Any) -> tuple[str, ...]:
 
 
 def _defaults(method: Method) -> str:
-    """Return the fields of a method's config with their defaults, as `--set` takes them."""
-    pairs = ((field.name, field.default) for field in method.Config.describe())
+    """Return a method's config at its defaults, as `--set` takes them.
+
+    Fields for rare cases are left out; `ahl methods NAME` has all.
+    """
+    pairs = method.Config().to_mapping().items()
     return " ".join(f"{name}={_as_set(value)}" for name, value in pairs)
 
 

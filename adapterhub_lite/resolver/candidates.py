@@ -111,11 +111,15 @@ class Pool:
 
 
 def is_same(under: Underneath, adapter: Adapter) -> bool:
-    """Whether an adapter is the one underneath: by digest, by Hub id where there is none."""
+    """Whether an adapter is the one underneath: by digest, by Hub id where there is none.
+
+    A pulled adapter with a manifest of its own keeps it, and has the Hub id among its names.
+    """
     if under.digest:
         return under.digest == adapter.digest
     source = adapter.manifest.source
-    return source is not None and under.source == source.hub_id
+    known = source is not None and under.source == source.hub_id
+    return known or under.source in {adapter.name, *adapter.aliases}
 
 
 def gather(request: Request, base: BaseIdentity, registry: Registry, judge: Judge) -> Pool:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import peft
 import pytest
 import torch
 from torch import Tensor
@@ -18,8 +20,10 @@ from adapterhub_lite.model.attach import attach
 from adapterhub_lite.model.base import Base, load_base
 from adapterhub_lite.testing.kit import Batch, small_batch
 from adapterhub_lite.testing.models import save_tiny_base
+from tests.exchange.peft import peer
 
 PLUGINS = Path(__file__).resolve().parents[3] / "plugins"
+CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 FAMILIES = ("xlm-roberta", "bert", "llama", "gpt2", "qwen2")
 HEADED = {
     "xlm-roberta": "AutoModelForMaskedLM",
@@ -124,3 +128,29 @@ def assert_same(found: Tensor, expected: Tensor, batch: Batch) -> None:
         visible = batch["attention_mask"].bool()
         found, expected = found[visible], expected[visible]
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, base_folder: Callable[..., Path]) -> Path:
+    """Return a sound adapter of the tiny BERT, to be spoilt."""
+    config = peft.LoraConfig(r=3, target_modules=["query", "value"])
+    return peer.save(tmp_path / "theirs", base_folder("bert"), HEADED["bert"], config)
+
+
+@pytest.fixture
+def take_in(
+    home: Home, base_folder: Callable[..., Path], loaded: Callable[[Path], Base]
+) -> Callable[..., None]:
+    """Return a function that imports a folder; nothing may be left behind when it fails."""
+
+    def take(folder: Path, *, on: str = "bert", **settings: Any) -> None:
+        name = register(home, loaded(base_folder(on)), base_folder(on))
+        given: dict[str, Any] = {"details": LANGUAGE, "base": name, **settings}
+        import_folder(folder, home=home, name="a", **given)
+
+    return take
+
+
+def set_config(folder: Path, **values: Any) -> None:
+    path = folder / CONFIG
+    path.write_text(json.dumps({**json.loads(path.read_text()), **values}))

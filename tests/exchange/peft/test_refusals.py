@@ -5,8 +5,6 @@ The first group are peft's silent failures, each reproduced with peft 0.21.2.
 
 from __future__ import annotations
 
-import json
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,41 +16,15 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from adapterhub_lite.errors import ExchangeError, HomeError, WeightsError
-from adapterhub_lite.exchange import import_folder
 from adapterhub_lite.home import Home
 from adapterhub_lite.model.base import Base
 from tests.exchange.peft import peer
-from tests.exchange.peft.conftest import HEADED, LANGUAGE, TASK, register
+from tests.exchange.peft.conftest import HEADED, TASK, WEIGHTS, set_config
 
 Folder = Callable[..., Path]
 Loaded = Callable[[Path], Base]
-CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 START = "base_model.model.bert.encoder.layer."
 KIND = HEADED["bert"]
-
-
-@pytest.fixture
-def folder(tmp_path: Path, base_folder: Folder) -> Path:
-    """Return a sound adapter of the tiny BERT, to be spoilt."""
-    config = peft.LoraConfig(r=3, target_modules=["query", "value"])
-    return peer.save(tmp_path / "theirs", base_folder("bert"), KIND, config)
-
-
-@pytest.fixture
-def take_in(home: Home, base_folder: Folder, loaded: Loaded) -> Callable[..., None]:
-    """Return a function that imports a folder; nothing may be left behind when it fails."""
-
-    def take(folder: Path, *, on: str = "bert", **settings: Any) -> None:
-        name = register(home, loaded(base_folder(on)), base_folder(on))
-        given: dict[str, Any] = {"details": LANGUAGE, "base": name, **settings}
-        import_folder(folder, home=home, name="a", **given)
-
-    return take
-
-
-def set_config(folder: Path, **values: Any) -> None:
-    path = folder / CONFIG
-    path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
 
 
 def set_tensors(folder: Path, change: Callable[[dict[str, Tensor]], None]) -> None:
@@ -162,94 +134,6 @@ def test_an_unknown_type(folder: Path, take_in: Callable[..., None]) -> None:
     assert caught.value.hint is not None
     for method in ("lora", "dora", "ia3", "vera", "prefix"):
         assert method in caught.value.hint
-
-
-@pytest.mark.parametrize("kind", ["PROMPT_TUNING", "P_TUNING", "ADALORA", "LOHA", "XLORA", "OFT"])
-def test_other_methods_of_peft(folder: Path, take_in: Callable[..., None], kind: str) -> None:
-    set_config(folder, peft_type=kind)
-    with pytest.raises(ExchangeError, match=f"`{kind}`"):
-        take_in(folder)
-
-
-@pytest.mark.parametrize(
-    ("values", "message"),
-    [
-        ({"alora_invocation_tokens": [3, 4]}, "`alora_invocation_tokens`.*aLoRA"),
-        ({"use_qalora": True}, "`use_qalora`.*QALoRA"),
-        ({"arrow_config": {"top_k": 2}}, "`arrow_config`.*Arrow"),
-        ({"layer_replication": [[0, 2], [1, 3]]}, "`layer_replication`"),
-        ({"target_parameters": ["x.weight"]}, "`target_parameters`"),
-        ({"megatron_config": {"a": 1}}, "`megatron_config`"),
-        ({"use_bdlora": {"a": 1}}, "`use_bdlora`"),
-        ({"kasa_config": {"a": 1}}, "`kasa_config`"),
-        ({"monteclora_config": {"a": 1}}, "`monteclora_config`"),
-        ({"init_lora_weights": "pissa"}, "`pissa`, which changes the base's weights"),
-        ({"init_lora_weights": "pissa_niter_16"}, "changes the base's weights"),
-        ({"init_lora_weights": "olora"}, "`olora`, which changes the base's weights"),
-        ({"init_lora_weights": "loftq"}, "`loftq`, which changes the base's weights"),
-        ({"invented_later": True}, "`invented_later`, which is not known here"),
-        ({"r": "8"}, "`r` in peft's LoRA config must be int, found '8'"),
-        ({"r": True}, "`r` in peft's LoRA config must be int"),
-        ({"r": 0}, "`r` in peft's config must be a number above 0"),
-        ({"lora_alpha": None}, "`lora_alpha`"),
-        ({"rank_pattern": {"query": -1}}, "`query` in peft's config must be a number above 0"),
-        ({"rank_pattern": []}, "`rank_pattern`.*must be dict"),
-        ({"target_modules": [1, 2]}, "`target_modules`.*must hold names"),
-        ({"target_modules": None}, "no `target_modules`"),
-        ({"target_modules": "("}, "is no regular expression"),
-        ({"target_modules": "\\"}, "is no regular expression"),
-        ({"bias": "some"}, "`bias` 'some'"),
-        (
-            {"layers_to_transform": [0], "layers_pattern": "(x+)+"},
-            "`layers_pattern` must be a name",
-        ),
-        ({"trainable_token_indices": [1, 1]}, "must be different ids"),
-        ({"trainable_token_indices": {"lm_head": [1]}}, "`trainable_token_indices` of `lm_head`"),
-        ({"trainable_token_indices": [3]}, "lacks tensor .*trainable_tokens_delta"),
-    ],
-)
-def test_config_values(
-    folder: Path, take_in: Callable[..., None], values: dict[str, Any], message: str
-) -> None:
-    set_config(folder, **values)
-    with pytest.raises(ExchangeError, match=message):
-        take_in(folder)
-
-
-@pytest.mark.parametrize("value", [True, "gaussian", "eva", "orthogonal", False])
-def test_other_ways_to_start_say_nothing_about_the_result(
-    folder: Path, take_in: Callable[..., None], value: Any
-) -> None:
-    set_config(folder, init_lora_weights=value, later_and_off=None, runtime=False)
-    take_in(folder)
-
-
-@pytest.mark.parametrize("key", ["target_modules", "exclude_modules", "rank_pattern"])
-def test_a_pattern_that_does_not_come_to_an_end(
-    folder: Path, take_in: Callable[..., None], key: str
-) -> None:
-    bomb = "([a-z_0-9.]+)+X"
-    set_config(folder, **{key: {bomb: 4} if key == "rank_pattern" else bomb})
-    start = time.monotonic()
-    with pytest.raises(ExchangeError, match="does not come to an end"):
-        take_in(folder)
-    assert time.monotonic() - start < 20
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("{", "cannot read"),
-        ("[]", "holds no JSON object"),
-        ('{"r": 8}', "names no `peft_type`"),
-    ],
-)
-def test_a_damaged_config(
-    folder: Path, take_in: Callable[..., None], text: str, message: str
-) -> None:
-    (folder / CONFIG).write_text(text)
-    with pytest.raises(ExchangeError, match=message):
-        take_in(folder)
 
 
 def test_damaged_weights(folder: Path, take_in: Callable[..., None]) -> None:

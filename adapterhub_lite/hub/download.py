@@ -1,0 +1,199 @@
+"""Downloads: bounded by the listing's sizes, hashed against it, resumed, also by a later call.
+
+The client's own cache is not used.  It names files by a header of the answer (`ETag`), shares
+entries between Hubs, answers with old copies when the Hub is away, and starts from zero in each
+call.  Here a file in the making is named by the hash that the listing announced, under the Hub's
+address; nothing else reads it before that hash was found to be true.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from io import BufferedRandom
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import constants, get_session, hf_hub_url
+from huggingface_hub.utils import hf_raise_for_status
+
+from adapterhub_lite import digests, disk
+from adapterhub_lite.errors import HomeError, HubError
+from adapterhub_lite.hub import connection as connections
+from adapterhub_lite.hub.connection import Connection, asked_to_wait
+from adapterhub_lite.hub.failures import passes
+from adapterhub_lite.hub.listing import Entry, Listing
+
+BLOCK = 1 << 16
+_SPARE = 64 << 20
+"""Bytes that must stay free on the disk."""
+
+Progress = Callable[[str, int, int], None]
+"""Called with a file's path, bytes so far, and bytes in all."""
+
+
+@dataclass(frozen=True)
+class Download:
+    """Files of one listing, on their way into a fresh folder."""
+
+    connection: Connection
+    listing: Listing
+    progress: Progress | None = None
+
+    def into(self, folder: Path, entries: Iterable[Entry], *, below: str = "") -> None:
+        """Fetch entries into `folder`, which must be new and private, without the part `below`.
+
+        Raises:
+            HubError: cut for good, longer than listed, or other content than listed.
+            HomeError: the disk is too small for what the listing announces.
+        """
+        wanted = list(entries)
+        parts = _parts(self.connection.endpoint)
+        _check_space(2 * sum(entry.size for entry in wanted), parts, folder)
+        for entry in wanted:
+            place = folder / entry.path.removeprefix(below)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            self._fetch(entry, parts / entry.hash, place)
+
+    def _fetch(self, entry: Entry, part: Path, place: Path) -> None:
+        with disk.refusing(part), _locked(part) as stream:
+            try:
+                with self.connection.about(self.listing):
+                    self._complete(entry, stream)
+                check_hash(entry, stream, str(self.listing))
+                shutil.copyfile(part, place)
+                stream.truncate(0)
+            finally:
+                if stream.seek(0, os.SEEK_END) == 0:  # done, or nothing to go on with
+                    part.unlink(missing_ok=True)
+
+    def _complete(self, entry: Entry, stream: BufferedRandom) -> None:
+        """Ask until all bytes are there; tries are counted anew whenever some arrived."""
+        if stream.seek(0, os.SEEK_END) > entry.size:
+            stream.truncate(0)
+        failed = 0
+        while (done := stream.seek(0, os.SEEK_END)) < entry.size:
+            try:
+                self._ask(entry, stream, done)
+                if stream.tell() == entry.size:
+                    return
+                error: BaseException = ConnectionError(
+                    f"`{entry.path}` ended after {stream.tell()} of {entry.size} bytes"
+                )
+            except Exception as caught:
+                error = caught
+                if not passes(caught):
+                    raise
+            failed = 1 if stream.tell() > done else failed + 1
+            if failed > len(connections.WAITS):
+                raise error
+            time.sleep(max(connections.WAITS[failed - 1], asked_to_wait(error)))
+
+    def _ask(self, entry: Entry, stream: BufferedRandom, done: int) -> None:
+        url = hf_hub_url(
+            self.listing.repo,
+            entry.path,
+            revision=self.listing.commit,
+            endpoint=self.connection.endpoint,
+        )
+        headers = {**self.connection.headers, "Accept-Encoding": "identity"}
+        if done:
+            headers["Range"] = f"bytes={done}-"
+        timeout = constants.HF_HUB_DOWNLOAD_TIMEOUT
+        with get_session().stream("GET", url, headers=headers, timeout=timeout) as response:
+            hf_raise_for_status(response)
+            self._keep(entry, stream, response)
+
+    def _keep(self, entry: Entry, stream: BufferedRandom, response: Any) -> None:
+        encoding = response.headers.get("content-encoding", "identity").lower()
+        if encoding != "identity":
+            raise HubError(f"the Hub sends `{entry.path}` packed ({encoding}), though asked not to")
+        if stream.tell() and not _goes_on(response, stream.tell()):
+            stream.seek(0)
+            stream.truncate()
+        for block in response.iter_raw():
+            if stream.tell() + len(block) > entry.size:
+                stream.truncate(0)
+                raise HubError(
+                    f"the Hub sends more of `{entry.path}` than the {entry.size} bytes it lists"
+                )
+            stream.write(block)
+            if self.progress is not None:
+                self.progress(entry.path, stream.tell(), entry.size)
+
+
+def check_hash(entry: Entry, stream: BufferedRandom, where: str) -> None:
+    """Refuse a file that is not what the listing announced, and empty it."""
+    size = stream.seek(0, os.SEEK_END)
+    stream.seek(0)
+    if entry.sha256 is not None:
+        found = hashlib.file_digest(stream, "sha256").hexdigest()
+    else:
+        blob = hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)
+        while block := stream.read(BLOCK):
+            blob.update(block)
+        found = blob.hexdigest()
+    if found != entry.hash or size != entry.size:
+        stream.truncate(0)
+        raise HubError(
+            f"`{entry.path}` of `{where}` is not the file that the Hub lists: its hash is "
+            f"{found[: digests.SHORT]}, listed is {entry.hash[: digests.SHORT]}",
+            hint="try again; if it stays so, the Hub or the way to it is not to be trusted",
+            path=entry.path,
+        )
+
+
+def _goes_on(response: Any, done: int) -> bool:
+    """Whether an answer continues where the file in the making ends."""
+    if response.status_code != 206:
+        return False
+    return bool(response.headers.get("content-range", "").startswith(f"bytes {done}-"))
+
+
+def _parts(endpoint: str) -> Path:
+    """Return the private folder of files in the making from one Hub."""
+    from platformdirs import user_cache_path
+
+    cache = user_cache_path("adapterhub_lite", appauthor=False)
+    folder = cache / "pulls" / digests.of_bytes(endpoint.encode())[: digests.SHORT]
+    with disk.refusing(folder):
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return folder
+
+
+def _check_space(needed: int, *places: Path) -> None:
+    for place in places:
+        free = shutil.disk_usage(place).free
+        if needed + _SPARE > free:
+            raise HomeError(
+                f"no space for {needed / 1e6:.1f} MB at `{place}`: {free / 1e6:.1f} MB are free",
+                hint=disk.FULL_HINT,
+            )
+
+
+class _locked:  # noqa: N801  # used like a function
+    """A file in the making, opened for this process alone and never through a link."""
+
+    def __init__(self, part: Path) -> None:
+        self.part = part
+
+    def __enter__(self) -> BufferedRandom:
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        self.stream: BufferedRandom = os.fdopen(os.open(self.part, flags, 0o600), "r+b")
+        try:
+            fcntl.flock(self.stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self.stream.close()
+            raise HomeError(
+                f"another process is pulling the same file (`{self.part.name[:12]}`)",
+                hint="wait until it has finished, and try again",
+            ) from None
+        return self.stream
+
+    def __exit__(self, *_: object) -> None:
+        self.stream.close()

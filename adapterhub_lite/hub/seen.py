@@ -1,0 +1,98 @@
+"""What this home pulled and pushed: which commit of which repository is which adapter.
+
+It is what an offline pull answers from, and how a push knows whether somebody else changed a
+repository since.  Entries are kept by the Hub's address, so two Hubs never answer for one another.
+The file is small, and each change replaces it in one step.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from adapterhub_lite import disk, records
+from adapterhub_lite.errors import HomeError
+
+FILE = "hub.json"
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One commit of a repository and the adapters that it holds.
+
+    `asked` is the revision by which it was found (a branch, tag or commit); `composition` is what a
+    repository with a whole stack is of, by digests.
+    """
+
+    endpoint: str
+    repo: str
+    commit: str
+    asked: str
+    digests: tuple[str, ...]
+    composition: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _All:
+    format: int
+    seen: tuple[Seen, ...] = ()
+
+
+def find(home: Path, endpoint: str, repo: str, revision: str) -> Seen | None:
+    """Return what a revision (branch, tag or commit) was when it was seen last."""
+    for entry in reversed(_read(home)):
+        fits = entry.endpoint == endpoint and entry.repo == repo
+        if fits and revision in {entry.asked, entry.commit}:
+            return entry
+    return None
+
+
+def remember(home: Path, seen: Seen) -> None:
+    """Record a commit as the one seen last."""
+    with disk.refusing(home), _alone(home):
+        others = [entry for entry in _read(home) if _identity(entry) != _identity(seen)]
+        _write(home / FILE, _All(FORMAT, (*others, seen)))
+
+
+def _identity(entry: Seen) -> tuple[str, ...]:
+    return (entry.endpoint, entry.repo, entry.commit, entry.asked)
+
+
+def _read(home: Path) -> tuple[Seen, ...]:
+    path = home / FILE
+    try:
+        found = records.reader(_All)(json.loads(path.read_text(encoding="utf-8")), "record")
+    except FileNotFoundError:
+        return ()
+    except (OSError, ValueError, records.RecordError) as error:
+        raise HomeError(
+            f"`{path}` cannot be read: {error}",
+            hint="remove it: it only records what was pulled and pushed",
+        ) from None
+    assert isinstance(found, _All)
+    return found.seen
+
+
+def _write(path: Path, content: _All) -> None:
+    fresh = path.with_suffix(".new")
+    with fresh.open("w", encoding="utf-8") as stream:
+        stream.write(json.dumps(records.plain(content), indent=1, ensure_ascii=False) + "\n")
+        stream.flush()
+        os.fsync(stream.fileno())
+    fresh.replace(path)
+
+
+@contextmanager
+def _alone(home: Path) -> Iterator[None]:
+    handle = os.open(home, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
