@@ -31,8 +31,12 @@ PICKLED = {
     "pytorch_adapter.bin": "adapter.safetensors",
     "pytorch_model_head.bin": "model_head.safetensors",
     "pytorch_model_adapter_fusion.bin": "model_adapter_fusion.safetensors",
+    "pytorch_diff.bin": "",
 }
-"""Pickled weights, and the file that holds the same in a safe form."""
+"""Pickled weights, and the file that holds the same in a safe form, if the library has one."""
+
+WITHOUT_CONFIG = ("pytorch_diff.bin",)
+"""Weights that are a whole adapter by themselves (LT-SFT)."""
 
 SAFE = frozenset({*OWN, *PEER_CONFIGS, *PEER_WEIGHTS, CARD, STACK})
 """Every name that is ever sent, or taken unasked."""

@@ -8,7 +8,15 @@ from dataclasses import dataclass
 from adapterhub_lite.errors import HubError
 from adapterhub_lite.hub import content
 from adapterhub_lite.hub.listing import Entry, Listing
-from adapterhub_lite.hub.names import CARD, OWN, PEER_CONFIGS, PEER_WEIGHTS, PICKLED, STACK
+from adapterhub_lite.hub.names import (
+    CARD,
+    OWN,
+    PEER_CONFIGS,
+    PEER_WEIGHTS,
+    PICKLED,
+    STACK,
+    WITHOUT_CONFIG,
+)
 
 LARGEST = 2 << 30
 """Bytes that one pull may bring, unless the user allows more."""
@@ -36,7 +44,7 @@ def select(found: Listing, *, below: str = "", allow_pickle: bool = False) -> Se
     there = {p.removeprefix(below): e for p, e in found.files.items() if p.startswith(below)}
     if OWN[0] in there:
         return Selection(_own(found, there), own=True)
-    if not any(name in there for name in PEER_CONFIGS):
+    if not any(name in there for name in (*PEER_CONFIGS, *WITHOUT_CONFIG)):
         raise _nothing(found)
     return Selection(tuple(_peer(found, there, allow_pickle=allow_pickle)), own=False)
 

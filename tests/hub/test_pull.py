@@ -152,10 +152,10 @@ def test_what_cannot_be_had_is_said(hub: Hub, home: Home, wanted: str, message: 
 
 
 def test_a_layout_that_nothing_reads_is_named(hub: Hub, home: Home) -> None:
-    known = replace(manifest(tensors(9)), weights=None, source=Source("lab/sw", format="lt-sft"))
+    known = replace(manifest(tensors(9)), weights=None, source=Source("lab/sw", format="odd"))
     home.registry.add(known, name="lab/sw", remote=True)
     hub.publish("lab/sw", {"pytorch_diff.bin": b"x", "config.json": b"{}"})
-    with pytest.raises(ExchangeError, match="`lab/sw` is in the layout `lt-sft`"):
+    with pytest.raises(ExchangeError, match="`lab/sw` is in the layout `odd`"):
         pull("lab/sw", home=home, endpoint=hub.endpoint, allow_pickle=True)
     assert not hub.asked("GET", "/resolve/")
     hub.publish("lab/sw", files(1))
