@@ -17,6 +17,9 @@ from adapterhub_lite.digests import Digest
 FORMAT = 1
 """Number of the manifest's format; a reader refuses a higher one."""
 
+BUILT_IN = "built-in"
+"""Format of an adapter's source where its weights are part of the base."""
+
 
 class Kind(StrEnum):
     """What an adapter is for."""
@@ -201,6 +204,11 @@ class Manifest:
     def config_digest(self) -> Digest:
         """Digest of method and config: adapters that share it (and `leave_out`) can be averaged."""
         return digests.of_json({"method": self.method, "config": dict(self.config)})
+
+    @property
+    def built_in(self) -> bool:
+        """Whether the weights are the base's own: a language module of X-MOD."""
+        return self.source is not None and self.source.format == BUILT_IN
 
     def tags(self, *roles: Role) -> tuple[str, ...]:
         """Return the language tags with one of `roles` (all, when none is given)."""

@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from adapterhub_lite.cli.bases import add_base, list_bases
 from adapterhub_lite.cli.command import command, settings, to_json
 from adapterhub_lite.cli.languages import LANGUAGE
 from adapterhub_lite.cli.output import facts, table
-from adapterhub_lite.errors import UsageError
 
 if TYPE_CHECKING:
     from adapterhub_lite.adapter import Adapter, Underneath
-    from adapterhub_lite.home import Home
-    from adapterhub_lite.registry import BaseEntry
 
 KINDS = ("language", "bilingual", "task", "domain")
 
@@ -52,40 +50,26 @@ def _changed(adapter: Adapter, words: str) -> None:
     examples=(
         "ahl add trained/gv-wiki --name gv-wiki --alias gv",
         "ahl add bases/e5-mmt-6 --name e5-mmt-6",
+        "ahl add facebook/xmod-base --hub --name xmod-base",
     ),
 )
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--name", required=True, help="Name in this registry.")
 @click.option("--alias", "aliases", multiple=True, help="Another name; may be repeated.")
-def add(folder: Path, name: str, aliases: tuple[str, ...]) -> None:
+@click.option("--hub", is_flag=True, help="FOLDER is the Hub id of a base model.")
+def add(folder: Path, name: str, aliases: tuple[str, ...], hub: bool) -> None:
     """Add an adapter from a FOLDER, or a base model.
 
     An adapter's folder holds `adapter.json` and `weights.safetensors`. The folder of a base model
     holds `config.json` and weights; it stays where it is, and the registry remembers the place.
+    Language modules that are built into a base (X-MOD) become adapters, `NAME-sw` and so on.
     """
     home = settings().open_home()
-    if not (folder / "adapter.json").exists() and (folder / "config.json").exists():
-        _add_base(home, folder, name, aliases)
+    if hub or (not (folder / "adapter.json").exists() and (folder / "config.json").exists()):
+        add_base(home, folder.as_posix() if hub else folder, name, aliases)
         return
     adapter = home.add(folder, name=name, aliases=aliases)
     _changed(adapter, f"added {adapter.manifest.kind} adapter `{name}`")
-
-
-def _add_base(home: Home, folder: Path, name: str, aliases: tuple[str, ...]) -> None:
-    from dataclasses import replace
-
-    from adapterhub_lite.model.base import load_base
-
-    if aliases:
-        raise UsageError(f"`{folder}` is a base model, which has no aliases")
-    identity = replace(load_base(folder, home=home).identity, name=name)
-    place = folder.resolve()
-    below = place.is_relative_to(home.path.resolve())
-    where = place.relative_to(home.path.resolve()) if below else place
-    entry = home.registry.add_base(identity, str(where))
-    run = settings()
-    click.echo(to_json(entry) if run.json else name)
-    run.say(f"added base model `{name}` ({identity.layers} layers × {identity.hidden_size})")
 
 
 @command(
@@ -121,7 +105,7 @@ def list_(
 
     run = settings()
     if bases:
-        _list_bases(run.open_home().registry.bases())
+        list_bases(run.open_home())
         return
     found = run.open_home().registry.find(
         kind=Kind(kind) if kind else None,
@@ -157,23 +141,6 @@ def _say_what_resolves(lang: str, task: str, base: str | None) -> None:
         )
 
 
-def _list_bases(entries: list[BaseEntry]) -> None:
-    if settings().json:
-        click.echo(to_json(entries))
-        return
-    rows = (
-        (
-            entry.identity.name,
-            entry.identity.architecture,
-            f"{entry.identity.layers} × {entry.identity.hidden_size}",
-            entry.identity.fingerprint[:12] or "-",
-            entry.location or "-",
-        )
-        for entry in entries
-    )
-    table(("base", "architecture", "layers × width", "fingerprint", "where"), rows)
-
-
 def row(adapter: Adapter) -> tuple[str, ...]:
     """Return the cells of an adapter in a list."""
     manifest = adapter.manifest
@@ -190,6 +157,8 @@ def row(adapter: Adapter) -> tuple[str, ...]:
 
 def _where(adapter: Adapter) -> str:
     source = adapter.manifest.source
+    if adapter.manifest.built_in:
+        return "in the base"
     if not adapter.remote:
         return "here"
     return f"remote, {source.status}" if source and source.status else "remote"
@@ -218,6 +187,7 @@ def _facts(adapter: Adapter) -> list[tuple[str, str]]:
     base = f"{m.base.name} ({m.base.layers} layers × {m.base.hidden_size})"
     uses = (f"{use.tag} ({use.role.value})" for use in m.languages)
     weights = f"{m.weights.size / 1e6:.2f} MB" if m.weights else ""
+    weights = "part of the base" if m.built_in else weights
     return [
         ("name", adapter.name),
         ("aliases", " ".join(adapter.aliases)),

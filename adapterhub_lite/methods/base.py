@@ -213,6 +213,16 @@ class Method(ABC):
         """Close a run: return what replaces `flow.y`."""
         return state
 
+    def bind(
+        self, weights: Mapping[str, Tensor], built_in: Callable[[str], Sequence[Weights]]
+    ) -> Mapping[str, Tensor]:
+        """Return an adapter's weights, by full key, from those in its file.
+
+        For methods whose files may only point into the base: `built_in` gives the weights, layer
+        by layer, of the module that the base has under a name.
+        """
+        return weights
+
     def masks(self, config: Any, start: Weights, end: Weights) -> dict[str, Tensor]:
         """Return which entries the next round may change (bool tensors by full key).
 

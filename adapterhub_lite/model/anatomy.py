@@ -23,6 +23,7 @@ from adapterhub_lite.families import (
 )
 from adapterhub_lite.methods.base import Site
 from adapterhub_lite.model.changes import change_of
+from adapterhub_lite.modular import MODULE, fitted, modules_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -45,7 +46,7 @@ class Anatomy:
                 hint="a plugin can add one through `ahl_families`; "
                 + near(config.model_type, families),
             )
-        self.family = families[config.model_type]
+        self.family = fitted(families[config.model_type], config)
         layers = _module(self.trunk, self.family.layers)
         if not isinstance(layers, nn.ModuleList):
             raise AttachError(f"`{config.model_type}` has no layers at `{self.family.layers}`")
@@ -92,6 +93,9 @@ class Anatomy:
             return self._by_path(part.removeprefix(BY_PATH), layer)
         if layer is None:
             return self._outside(part)
+        if part == MODULE:
+            modules = modules_of(self.family)
+            return self.within(layer, modules.table) if modules else None
         if part in BLOCK_PARTS:
             block = self.family.blocks.get(part)
             return self.within(layer, block.norm or block.sublayer) if block else None

@@ -21,11 +21,12 @@ from adapterhub_lite.model.anatomy import Anatomy
 from adapterhub_lite.model.attention import view_attention
 from adapterhub_lite.model.base import Base
 from adapterhub_lite.model.compile import NOTHING, Compiled, compile_composition
+from adapterhub_lite.model.language_modules import hook_part, hook_rows
 from adapterhub_lite.model.loaded import LoadedAdapter, load_adapter
 from adapterhub_lite.model.merging import merge_weights
 from adapterhub_lite.model.positions import hook_positions
 from adapterhub_lite.model.rows import Plan, plan_rows
-from adapterhub_lite.model.sites import hook_site
+from adapterhub_lite.modular import MODULE
 from adapterhub_lite.plugins import Plugins
 from adapterhub_lite.plugins import load as load_plugins
 
@@ -96,8 +97,8 @@ def _unlocked(lock: Lock, base: Base, home: Home | None) -> Composition:
 
 
 def _after_parts(site: Site) -> bool:
-    """Blocks and the embeddings are hooked last: what they take is what their parts leave."""
-    return site.part in (*BLOCK_PARTS, "embeddings")
+    """Blocks, modules and embeddings are hooked last: they take what their parts leave."""
+    return site.part in (*BLOCK_PARTS, MODULE, "embeddings")
 
 
 class _Source:
@@ -186,8 +187,8 @@ class Attachment:
                 assert module is not None
                 self._undo.append(view_attention(module, site, self._current))
             else:
-                for handle in hook_site(self._anatomy, site, self._current):
-                    self._undo.append(handle.remove)
+                self._undo += [h.remove for h in hook_part(self._anatomy, site, self._current)]
+        self._undo += hook_rows(self._anatomy, self._current, lambda: not self.suspended)
         self._move_positions(self._anatomy.rotary(), lambda c: c.memory_length)
         self._move_positions(self._anatomy.positions(), lambda c: c.shift)
         if len(self.compositions) == 1:

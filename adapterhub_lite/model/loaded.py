@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,7 @@ from adapterhub_lite.adapter import (
 from adapterhub_lite.errors import BaseMismatchError, WeightsError
 from adapterhub_lite.methods.base import Method, Site
 from adapterhub_lite.model.anatomy import Anatomy
+from adapterhub_lite.model.module_tables import module_weights
 from adapterhub_lite.model.sparse import packed, unpacked
 from adapterhub_lite.plugins import Plugins
 
@@ -129,7 +131,11 @@ def load_adapter(
     check_base(adapter.name, manifest, identity)
     method = plugins.method(manifest.method, manifest.provider)
     config = method.Config.from_mapping(manifest.config)
-    weights = read_weights(home.folder_of(adapter), manifest)
+    weights = dict(
+        method.bind(
+            read_weights(home.folder_of(adapter), manifest), partial(module_weights, anatomy)
+        )
+    )
     expected = expected_shapes(anatomy, method, config, manifest, plugins)
     check_weights(adapter.name, weights, expected)
     method.check_weights(adapter.name, config, weights)

@@ -2,8 +2,8 @@
 
 A slot is asked for by kind, base and language, never by reading the whole registry, so the cost
 does not grow with it.  An exact tag comes first; an adapter of the same macrolanguage (`sw` for
-`swh`) and a task adapter trained on several languages come with a note.  Related languages are in
-`relatives.py`; modules built into the base (X-MOD) are a further slot, to be added here.
+`swh`) and a task adapter trained on several languages come with a note.  Modules built into the
+base (X-MOD) are language adapters like others; related languages are in `relatives.py`.
 """
 
 from __future__ import annotations

@@ -79,7 +79,9 @@ def _reason(proposal: Proposal, seat: Seat) -> str:
         return _task_reason(proposal)
     adapter = seat.candidate.adapter
     tags = " and ".join(f"`{tag}`" for tag in adapter.manifest.tags())
-    what = f"{adapter.manifest.kind} adapter" + (f" for {tags}" if tags else "")
+    own = adapter.manifest.built_in
+    what = "the base's own module" if own else f"{adapter.manifest.kind} adapter"
+    what += f" for {tags}" if tags else ""
     if not seat.exact:
         like = f"{what}, in the place of {proposal.names(seat)}: same method, config and layers"
         return like + _without(seat)

@@ -57,9 +57,12 @@ def several(pool: Pool, strategy: str) -> Missing | None:
 
 
 def monolingual(pool: Pool, strategy: str) -> Missing | None:
-    """Return the way to the target's language adapter in the place of the source's."""
+    """Return the way to the target's language adapter in the place of the source's.
+
+    Where the base has a module for the target (X-MOD), none is to be trained beside it.
+    """
     request = pool.request
-    if request.source == request.target:
+    if request.source == request.target or any(map(_is_built_in, pool.targets)):
         return None
     for task in pool.tasks:
         stood = at_the_place(task)
@@ -72,6 +75,19 @@ def monolingual(pool: Pool, strategy: str) -> Missing | None:
             if _alike(pool, source, target):
                 return _over(pool, strategy, source.ref)
     return _both_sides(pool, strategy)
+
+
+def built_in(pool: Pool, strategy: str) -> Missing | None:
+    """Return the way to a task adapter over the base's module for the source."""
+    sources, targets = (filter(_is_built_in, found) for found in (pool.sources, pool.targets))
+    source, target = next(sources, None), next(targets, None)
+    if source is None or target is None or pool.request.source == pool.request.target:
+        return None
+    return _over(pool, strategy, source.ref)
+
+
+def _is_built_in(candidate: Candidate) -> bool:
+    return candidate.adapter.manifest.built_in
 
 
 def _both_sides(pool: Pool, strategy: str) -> Missing:

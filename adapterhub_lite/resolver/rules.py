@@ -122,7 +122,9 @@ def known_before_the_pull(_judge: Judge, adapter: Adapter) -> str | None:
 
 
 def method_asked_for(judge: Judge, adapter: Adapter) -> str | None:
-    """The adapter is of the method that is asked for, if one is."""
+    """The adapter is of the method that is asked for, if one is; a base's modules come with it."""
+    if adapter.manifest.built_in:
+        return None
     asked, method = judge.request.method, adapter.manifest.method
     return None if asked in (None, method) else f"is of method `{method}`, asked for was `{asked}`"
 
@@ -146,7 +148,9 @@ def dataset_asked_for(judge: Judge, adapter: Adapter) -> str | None:
 
 
 def licence_allowed(judge: Judge, adapter: Adapter) -> str | None:
-    """The adapter's licence is among those asked for, if any are."""
+    """The adapter's licence is among those asked for, if any are; a base's modules come with it."""
+    if adapter.manifest.built_in:
+        return None
     allowed, licence = judge.request.licences, adapter.manifest.licence
     if not allowed or (licence or "").lower() in allowed:
         return None

@@ -1,9 +1,8 @@
 """Strategies: the ways to put adapters together for a pair, each an object in a table.
 
 A strategy proposes stacks and says where it ranks before any measurement.  Ranks are those of the
-order of preferences in `preferences.py`, with gaps: modules built into the base (X-MOD) go at 50,
-what comes from related languages is in `fallbacks.py`, at 55, 60, 61
-and 65.  Nothing outside asks for a strategy by its name.
+order of preferences in `preferences.py`, with gaps; what comes from related languages is in
+`fallbacks.py`, at 55, 60, 61 and 65.  Nothing outside asks for a strategy by its name.
 """
 
 from __future__ import annotations
@@ -149,15 +148,35 @@ class MadX(Strategy):
     def propose(self, pool: Pool) -> Iterator[Proposal]:
         """Yield task adapters over the target's language adapter."""
         same = pool.request.source == pool.request.target
-        for task, target in _product(pool.tasks, pool.targets):
+        for task, target in _product(pool.tasks, self.targets(pool)):
             stood = at_the_place(task)
             if task.adapter.manifest.seen or (same and _stood(target, stood)):
                 continue
             yield _monolingual(swap(self, pool, task, target), stood)
 
+    def targets(self, pool: Pool) -> tuple[Candidate, ...]:
+        """Return what may take the place: adapters that were trained for this."""
+        return tuple(target for target in pool.targets if not target.adapter.manifest.built_in)
+
     def lift(self, pool: Pool) -> Missing | None:
         """Return the target's language adapter, and what must be under the task adapter."""
         return lifts.monolingual(pool, self.name)
+
+
+class BuiltIn(MadX):
+    """The base's own module for the target in the place of the source's (Pfeiffer et al. 2022)."""
+
+    name = "built-in"
+    rank = 50
+    claim = "the base's own module for the target under a task adapter trained over the source's"
+
+    def targets(self, pool: Pool) -> tuple[Candidate, ...]:
+        """Return what may take the place: modules that are built into the base."""
+        return tuple(target for target in pool.targets if target.adapter.manifest.built_in)
+
+    def lift(self, pool: Pool) -> Missing | None:
+        """Return the task adapter over the base's module for the source."""
+        return lifts.built_in(pool, self.name)
 
 
 class SourceKept(Strategy):
@@ -212,6 +231,7 @@ TRAINED: list[Strategy] = [
     TargetReady(),
     SameLanguage(),
     MadX(),
+    BuiltIn(),
     SourceKept(),
     NoLanguageAdapter(),
 ]

@@ -60,6 +60,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
         "bos_token_id": 0,
         "eos_token_id": 2,
     },
+    "xmod": {**_ENCODER, "languages": ["en_XX", "gv_IM", "sw_KE"], "default_language": "en_XX"},
 }
 MODEL_TYPES = tuple(CONFIGS)
 DECODERS = ("llama", "mistral", "qwen2", "gpt2")

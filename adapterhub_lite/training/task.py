@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from adapterhub_lite import languages
-from adapterhub_lite.adapter import Adapter, Kind
+from adapterhub_lite.adapter import Adapter, Kind, Manifest
 from adapterhub_lite.composition import Composition, Fuse, Stack, parse, refs, rename
 from adapterhub_lite.errors import UsageError, near
 from adapterhub_lite.home import Home
@@ -64,7 +64,7 @@ def train_task(
         columns: the data's names for fields, `{"label": "intent"}`.
         dataset: name of the data, for the manifest and for scores.
         name: the adapter's name; `TASK-SOURCE`, followed by what it is over, when left out.
-        method: left out, as what is underneath.
+        method: left out, as what is underneath where adapters of that method stand on each other.
         leave_out: layers without adapter; left out, as what is underneath.
 
     The other arguments are those of `train_language`.
@@ -84,7 +84,7 @@ def train_task(
     stands_on = _by_digest(where.home, over)
     first = below[0][-1].manifest if below else None
     shape = where.shape(
-        method or (first.method if first else setup.DEFAULT_METHOD),
+        method or _method_on(where, first),
         config,
         leave_out if leave_out is not None else (first.leave_out if first else ()),
     )
@@ -112,6 +112,15 @@ def train_task(
     )
     name = name or setup.seeded(_name(task, tag, below), chosen)
     return job.run(name, output, licence, resume=resume, quiet=quiet)
+
+
+def _method_on(where: setup.Place, below: Manifest | None) -> str:
+    """Return the method of a task adapter on an adapter: its own, if it stacks."""
+    if below is None:
+        return setup.DEFAULT_METHOD
+    method = where.plugins.method(below.method, below.provider)
+    config = method.Config.from_mapping(below.config)
+    return setup.DEFAULT_METHOD if method.follows(config, method, config) else method.name
 
 
 def underneath(

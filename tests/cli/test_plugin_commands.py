@@ -53,7 +53,7 @@ def names() -> list[str]:
 
 def test_methods_are_listed_with_their_plugin(ahl: Ahl) -> None:
     rows = [line.split("\t") for line in ahl("methods").stdout.splitlines()]
-    assert [row[0] for row in rows] == ["bottleneck", "lora", "prefix"]
+    assert [row[0] for row in rows] == ["bottleneck", "lora", "prefix", "xmod"]
     assert rows[1][1] == "adapterhub_lite.methods"
     assert "low-rank" in rows[1][2]
     assert rows[1][3].startswith("rank=8 alpha=16.0 rank_stabilised=false")
@@ -104,4 +104,4 @@ def test_methods_need_no_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     monkeypatch.delenv("AHL_HOME", raising=False)
     monkeypatch.chdir(tmp_path)
-    assert names() == ["bottleneck", "lora", "prefix"]
+    assert names() == ["bottleneck", "lora", "prefix", "xmod"]

@@ -10,6 +10,7 @@ from typing import Any
 
 from adapterhub_lite import composition, plugins
 from adapterhub_lite.adapter import (
+    BUILT_IN,
     Adapter,
     BaseIdentity,
     HeadSpec,
@@ -62,11 +63,15 @@ def manifest(spec: Mapping[str, Any], below: Mapping[str, Manifest]) -> Manifest
         seen=tuple(_underneath(name, below) for name in spec.get("seen", ())),
         training=Training("any", (), spec["tokens"], 1, 0) if "tokens" in spec else None,
         licence=spec.get("licence"),
-        source=_source(spec) if remote else None,
+        source=_source(spec),
     )
 
 
-def _source(spec: Mapping[str, Any]) -> Source:
+def _source(spec: Mapping[str, Any]) -> Source | None:
+    if spec.get("built_in", False):
+        return Source("", format=BUILT_IN)
+    if not spec.get("remote", False):
+        return None
     return Source(
         f"hub/{spec['name']}",
         status=spec.get("status"),
@@ -96,7 +101,7 @@ def _uses(kind: Kind, tags: Iterable[str]) -> tuple[LanguageUse, ...]:
 
 def _underneath(name: str, below: Mapping[str, Manifest]) -> Underneath:
     found = below[name]
-    digest = "" if found.source else digest_of(found)
+    digest = "" if found.source and not found.built_in else digest_of(found)
     return Underneath(
         digest=digest,
         kind=found.kind,
