@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
         "ahl resolve en gv --task pos",
         "ahl resolve en sw --task ner --base xlm-roberta-base --offline",
         "ahl resolve en gv --task pos --policy matched --json",
+        "ahl resolve en gv --task pos --all     # every alternative, and what is not allowed",
         "ahl resolve en gv --task pos --quiet   # only the composition",
         "ahl resolve en gv --task pos --lock gv-pos.lock",
     ),
@@ -41,12 +43,26 @@ if TYPE_CHECKING:
     help="Prefer bilingual adapters, matched training, or recorded scores.",
 )
 @click.option(
+    "--explain/--no-explain",
+    default=True,
+    show_default=True,
+    help="Say why, or print the composition alone.",
+)
+@click.option("--all", "everything", is_flag=True, help="All alternatives, and what rules forbid.")
+@click.option(
     "--lock",
     "lock_file",
     type=click.Path(path_type=Path),
     help="Write the answer to this lock file.",
 )
-def resolve(source: str, target: str, lock_file: Path | None, **options: object) -> None:
+def resolve(
+    source: str,
+    target: str,
+    explain: bool,
+    everything: bool,
+    lock_file: Path | None,
+    **options: object,
+) -> None:
     """Say which adapters to run for a pair of languages.
 
     SOURCE is the language of the labels, TARGET that of the text (tags or names). The answer is one
@@ -62,10 +78,14 @@ def resolve(source: str, target: str, lock_file: Path | None, **options: object)
         _lock(resolution, home, lock_file)
     if run.json:
         click.echo(to_json(resolution.to_json()))
-    elif run.quiet:
+    elif run.quiet or not explain:
         click.echo(str(resolution.composition))
+    elif sys.stdout.isatty():
+        from adapterhub_lite.cli.explaining import show
+
+        show(resolution, everything=everything)
     else:
-        click.echo(resolution.explain())
+        click.echo(resolution.explain(everything=everything))
 
 
 def _lock(resolution: Resolution, home: Home, path: Path) -> None:

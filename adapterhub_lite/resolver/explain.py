@@ -6,20 +6,29 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from adapterhub_lite.resolver.resolution import Missing, Resolution
+    from adapterhub_lite.resolver.resolution import Missing, Rejection, Resolution
 
 SHOWN = 3
-"""Alternatives and ways to a better answer that the text shows; `to_json` has all."""
+"""Alternatives and ways to a better answer that the text shows, unless all are asked for."""
 
 
-def explain(resolution: Resolution) -> str:
-    """Return the answer as text: what to run, why, warnings, alternatives, what would lift it."""
-    return "\n".join(_lines(resolution))
+def explain(resolution: Resolution, *, everything: bool = False) -> str:
+    """Return the answer as text: what to run, why, warnings, alternatives, what would lift it.
+
+    With `everything`, all alternatives, all ways to lift it, and what a rule forbids.
+    """
+    return "\n".join(_lines(resolution, None if everything else SHOWN))
 
 
-def _lines(resolution: Resolution) -> Iterator[str]:
+def headline(resolution: Resolution) -> str:
+    """Return the request and the strategy that answers it, in one line."""
     request = resolution.request
-    yield f"{request.pair}, task {request.task}, base {resolution.base.name}: {_named(resolution)}"
+    asked = f"{request.pair}, task {request.task}, base {resolution.base.name}"
+    return f"{asked}: {_named(resolution)}"
+
+
+def _lines(resolution: Resolution, shown: int | None) -> Iterator[str]:
+    yield headline(resolution)
     yield f"  {resolution.composition}"
     yield f"  {resolution.why}"
     yield ""
@@ -28,8 +37,10 @@ def _lines(resolution: Resolution) -> Iterator[str]:
         yield f"warning: {warning}"
     for note in resolution.notes:
         yield f"note: {note}"
-    yield from _alternatives(resolution)
-    yield from _missing(resolution)
+    yield from _alternatives(resolution, shown)
+    if shown is None:
+        yield from _rejections(resolution)
+    yield from _missing(resolution, shown)
 
 
 def _named(resolution: Resolution) -> str:
@@ -45,28 +56,40 @@ def _choices(resolution: Resolution) -> Iterator[str]:
         yield f"  {choice.slot:<{slots}}  {choice.ref:<{refs}}  {choice.reason}"
 
 
-def _alternatives(resolution: Resolution) -> Iterator[str]:
+def _alternatives(resolution: Resolution, shown: int | None) -> Iterator[str]:
     if not resolution.alternatives:
         return
     yield ""
     yield "after it:"
-    for other in resolution.alternatives[:SHOWN]:
+    for other in resolution.alternatives[:shown]:
         yield f"  {other.composition}: {other.lost}"
-    yield from _more(len(resolution.alternatives))
+    if shown is not None and len(resolution.alternatives) > shown:
+        yield f"  and {len(resolution.alternatives) - shown} more (`--all` lists them)"
 
 
-def _missing(resolution: Resolution) -> Iterator[str]:
+def _rejections(resolution: Resolution) -> Iterator[str]:
+    if not resolution.rejections:
+        return
+    yield ""
+    yield "not allowed:"
+    for rejection in resolution.rejections:
+        yield f"  {refused(rejection)}"
+
+
+def refused(rejection: Rejection) -> str:
+    """Return what a rule forbids, for which strategy, and why."""
+    over = f" over {' and '.join(rejection.others)}" if rejection.others else ""
+    way = f" ({rejection.strategy})" if rejection.strategy else ""
+    return f"{rejection.ref}{over}{way}: {rejection.reason}"
+
+
+def _missing(resolution: Resolution, shown: int | None) -> Iterator[str]:
     if not resolution.missing:
         return
     yield ""
-    for missing in resolution.missing[:SHOWN]:
+    for missing in resolution.missing[:shown]:
         yield f"for {missing.strategy}: {missing.what}"
         yield from (f"  {command}" for command in missing.commands)
-
-
-def _more(count: int) -> Iterator[str]:
-    if count > SHOWN:
-        yield f"  and {count - SHOWN} more (`--json` lists them)"
 
 
 def hints(missing: Iterable[Missing]) -> list[str]:

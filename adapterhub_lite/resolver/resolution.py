@@ -1,7 +1,8 @@
 """The answer to a request, as values: what to run, why, why nothing else, what would be better.
 
 Words for people are made in `explain.py` and `refusal.py`; programs read `to_json()`, whose layout
-is promised by `SCHEMA`: a key may be added within a number, never renamed or removed.
+is promised by `SCHEMA` and written out in `docs/resolution.schema.json`: a key may be added within
+a number, never renamed or removed.
 """
 
 from __future__ import annotations
@@ -95,11 +96,11 @@ class Resolution:
     scheme: str = ""
     notes: tuple[str, ...] = ()
 
-    def explain(self) -> str:
-        """Return the answer as text that a person reads in ten seconds."""
+    def explain(self, *, everything: bool = False) -> str:
+        """Return the answer as text that a person reads in ten seconds, or all that there is."""
         from adapterhub_lite.resolver.explain import explain
 
-        return explain(self)
+        return explain(self, everything=everything)
 
     def to_json(self) -> dict[str, Any]:
         """Return the whole answer as JSON values.
@@ -110,7 +111,7 @@ class Resolution:
             base          name, revision, fingerprint, architecture
             composition   text, as `parse` reads it; refs are name@digest (12 letters)
             strategy      "bad-x", "bilingual", "target-ready", "same-language", "mad-x",
-                          "variant", "average", "half-source", "source-kept",
+                          "built-in", "variant", "average", "half-source", "source-kept",
                           "no-language-adapter", "nearest-relative"; more may come
             scheme        "LT-SFT", ...: the strategy's name with this method, or ""
             why           what put it first

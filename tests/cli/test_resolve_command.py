@@ -42,6 +42,18 @@ def test_quiet_prints_only_the_composition(ahl: Ahl, ahl_json: Json) -> None:
     assert result.stderr == ""
 
 
+def test_no_explain_prints_only_the_composition(ahl: Ahl, ahl_json: Json) -> None:
+    answer = ahl_json("resolve", "en", "fo", "--task", "pos")
+    result = ahl("resolve", "en", "fo", "--task", "pos", "--no-explain")
+    assert result.stdout == answer["composition"] + "\n"
+
+
+def test_all_lists_what_is_not_allowed(ahl: Ahl) -> None:
+    result = ahl("resolve", "en", "gv", "--task", "pos", "--all")
+    assert "not allowed:" in result.stdout
+    assert "a monolingual adapter is not of its kind" in result.stdout
+
+
 def test_words_say_what_and_why(ahl: Ahl) -> None:
     result = ahl("resolve", "en", "fo", "--task", "pos")
     assert "mad-x" in result.stdout
