@@ -19,7 +19,7 @@ demo: $(STAMP) ## resolve, attach, tag and score on the starter adapters, on a c
 
 test: lint peer ## lint, then all tests with coverage
 	@echo "pytest"
-	@$(BIN)/python -m pytest --cov --cov-report=term
+	@$(BIN)/python -m pytest --numprocesses auto --dist loadscope --cov --cov-report=term
 
 lint: $(STAMP) ## ruff (rules and format) and mypy (strict)
 	@echo "ruff"

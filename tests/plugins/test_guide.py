@@ -9,6 +9,7 @@ import shlex
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from adapterhub_lite.cli import main
 from adapterhub_lite.model.base import load_base
 from adapterhub_lite.testing.models import save_tiny_base
 from adapterhub_lite.training import LanguageSettings, train_language
+from tests.hub.server import Hub
 from tests.plugins.conftest import Install
 from tests.training.writing import write_tagged, write_text
 
@@ -49,7 +51,17 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-def test_every_block_of_the_guide_runs(home: Path) -> None:
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    """A Hub on this machine, which commands take for the Hub."""
+    with Hub() as server:
+        server.account("hf_anna", "anna", orgs=("lab",))
+        monkeypatch.setenv("HF_ENDPOINT", server.endpoint)
+        monkeypatch.setenv("HF_TOKEN", "hf_anna")
+        yield server
+
+
+def test_every_block_of_the_guide_runs(home: Path, hub: Hub) -> None:
     for language, title, code in BLOCKS:
         if title:
             path = home / title
@@ -66,19 +78,22 @@ def test_every_block_of_the_guide_runs(home: Path) -> None:
     adapter = Home.find().registry.get("pos-bitfit").manifest
     assert adapter.provider.plugin == "bitfit"
     assert [under.languages[0].tag for under in adapter.trained_over] == ["en"]
+    assert "adapter.json" in hub.files("lab/pos-bitfit")
+    assert Home.find().registry.get("pos-bitfit-again").manifest == adapter
 
 
 def run(command: str, expected: list[str]) -> None:
     """Run a line of the guide; it fails where an error is what the guide shows."""
     program, *words = shlex.split(command)
-    if program == "ahl":
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    if program == "ahl" and words[0] not in ("push", "pull"):
         result = CliRunner().invoke(main, words)
         code, output = result.exit_code, result.output
     else:
-        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-        line = (
-            [sys.executable, *words, "-q", "-k", FAST] if program == "python" else [program, *words]
-        )
+        line = {  # the Hub's client reads where the Hub is when it is imported
+            "ahl": [sys.executable, "-m", "adapterhub_lite", *words],
+            "python": [sys.executable, *words, "-q", "-k", FAST],
+        }.get(program, [program, *words])
         done = subprocess.run(line, capture_output=True, text=True, check=False, env=environment)
         code, output = done.returncode, done.stdout + done.stderr
     assert (code != 0) == any(x.startswith("error:") for x in expected), f"{command}\n{output}"
