@@ -151,8 +151,8 @@ def test_configs_are_whole_where_the_method_is_here_and_as_stated_where_not() ->
     (known,) = additions([entry()], methods)
     wanted = methods.method("bottleneck").Config.from_mapping(entry().config).to_mapping()
     assert known.manifest.config == wanted
-    (unknown,) = additions([entry(method="xmod", config={"reduction": 2.0})], methods)
-    assert unknown.manifest.config == {"reduction": 2.0}
+    (unknown,) = additions([entry(method="not-here", config={"size": 2.0})], methods)
+    assert unknown.manifest.config == {"size": 2.0}
 
 
 def test_old_and_current_names_of_a_base_are_one() -> None:

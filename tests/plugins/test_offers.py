@@ -128,4 +128,4 @@ def test_a_strategy_of_a_plugin_stands_where_it_ranks(folder: Path, write: Write
     write("first", STRATEGY)
     names = [strategy.name for strategy in load(folder, entry_points=False).strategies]
     assert names[:2] == ["task-first", "bad-x"]
-    assert names[-1] == "no-language-adapter"
+    assert names[-1] == "nearest-relative"
