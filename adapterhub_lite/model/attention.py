@@ -135,7 +135,8 @@ class _Inner:
         mask: Tensor | None,
     ) -> tuple[Tensor, Tensor | None]:
         steps = [s for run in compiled.runs.get(self.site.key, ()) for s in run.steps]
-        memories = [m for s in steps if (m := s.memory(self.site)) is not None]
+        found = [step.memory(self.site) for step in steps]
+        memories = [memory for memory in found if memory is not None]
         plain = [m for m in memories if m.gate is None]
         if plain:
             keys = _heads(torch.cat([m.keys for m in plain]), key)
