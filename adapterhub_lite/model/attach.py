@@ -17,17 +17,16 @@ from adapterhub_lite.errors import AttachError, CompositionError, LockError, nea
 from adapterhub_lite.families import BLOCK_PARTS
 from adapterhub_lite.lock import Lock
 from adapterhub_lite.methods.base import Site
-from adapterhub_lite.model.anatomy import Anatomy
 from adapterhub_lite.model.attention import view_attention
 from adapterhub_lite.model.base import Base
 from adapterhub_lite.model.compile import NOTHING, Compiled, compile_composition
 from adapterhub_lite.model.language_modules import hook_part, hook_rows
-from adapterhub_lite.model.loaded import LoadedAdapter, load_adapter
+from adapterhub_lite.model.loaded import LoadedAdapter
 from adapterhub_lite.model.merging import merge_weights
 from adapterhub_lite.model.positions import hook_positions
 from adapterhub_lite.model.rows import Plan, plan_rows
+from adapterhub_lite.model.source import AdapterCache, Source
 from adapterhub_lite.modular import MODULE
-from adapterhub_lite.plugins import Plugins
 from adapterhub_lite.plugins import load as load_plugins
 
 if TYPE_CHECKING:
@@ -52,6 +51,7 @@ def attach(
     adapters: Mapping[str, LoadedAdapter] | None = None,
     trainable: Collection[str] = (),
     merge: bool = False,
+    cache: AdapterCache | None = None,
 ) -> Attachment:
     """Attach one composition, or several by name, to a base model.
 
@@ -63,6 +63,7 @@ def attach(
         adapters: adapters already in memory, by ref; looked at before the home.
         trainable: refs whose weights become parameters with gradients.
         merge: fold the composition into the base's weights, for methods that can (LoRA).
+        cache: where adapters from the home stay for later compositions (`AdapterCache`).
 
     Returns:
         The attachment, also a context manager that detaches at its end.
@@ -76,17 +77,21 @@ def attach(
         composition = _unlocked(composition, base, home)
     plugins = home.plugins() if home else load_plugins()
     named = composition if isinstance(composition, Mapping) else {DEFAULT: composition}
-    source = _Source(base, plugins, home, dict(adapters or {}), frozenset(trainable))
-    compiled = {
-        name: compile_composition(parse(c) if isinstance(c, str) else c, source, source.anatomy)
-        if c is not None
-        else NOTHING
-        for name, c in named.items()
-    }
+    source = Source(
+        base, plugins, home, memory=adapters or {}, trainable=trainable, cache=cache
+    )
+    compiled = {name: _compile(c, source) for name, c in named.items()}
     unused = sorted(set(trainable) - source.loaded.keys())
     if unused:
         raise CompositionError(f"trainable `{unused[0]}` is not in the composition")
-    return Attachment(base, source.anatomy, compiled, merge=merge)
+    return Attachment(source, compiled, merge=merge)
+
+
+def _compile(composition: Composition | str | None, source: Source) -> Compiled:
+    if composition is None:
+        return NOTHING
+    parsed = parse(composition) if isinstance(composition, str) else composition
+    return compile_composition(parsed, source, source.anatomy)
 
 
 def _unlocked(lock: Lock, base: Base, home: Home | None) -> Composition:
@@ -101,64 +106,20 @@ def _after_parts(site: Site) -> bool:
     return site.part in (*BLOCK_PARTS, MODULE, "embeddings")
 
 
-class _Source:
-    """Where refs come from: memory first, then the home.  Each is loaded once."""
-
-    def __init__(
-        self,
-        base: Base,
-        plugins: Plugins,
-        home: Home | None,
-        memory: dict[str, LoadedAdapter],
-        trainable: frozenset[str],
-    ) -> None:
-        self.base = base
-        self.anatomy = Anatomy(base.model, plugins.families)
-        self._plugins = plugins
-        self._home = home
-        self._memory = memory
-        self._trainable = trainable
-        self.loaded: dict[str, LoadedAdapter] = {}
-
-    def __call__(self, ref: str) -> LoadedAdapter:
-        if ref not in self.loaded:
-            adapter = self._memory[ref] if ref in self._memory else self._read(ref)
-            parameter = next(self.base.model.parameters())
-            adapter.to(parameter.dtype, parameter.device)
-            wrap = nn.Parameter if ref in self._trainable else Tensor.detach
-            adapter.weights = {key: wrap(tensor) for key, tensor in adapter.weights.items()}
-            self.loaded[ref] = adapter
-        return self.loaded[ref]
-
-    def _read(self, ref: str) -> LoadedAdapter:
-        if self._home is None:
-            from adapterhub_lite.home import Home
-
-            self._home = Home.find()
-        return load_adapter(
-            ref,
-            anatomy=self.anatomy,
-            identity=self.base.identity,
-            home=self._home,
-            plugins=self._plugins,
-        )
-
-
 class Attachment:
     """Compositions at work on a base model.  Use as a context manager, or call `detach`."""
 
-    def __init__(
-        self, base: Base, anatomy: Anatomy, compiled: Mapping[str, Compiled], *, merge: bool
-    ) -> None:
-        self.base = base
+    def __init__(self, source: Source, compiled: Mapping[str, Compiled], *, merge: bool) -> None:
+        self.base = source.base
         self.compositions = dict(compiled)
-        self._anatomy = anatomy
+        self._source = source
+        self._anatomy = source.anatomy
         self._plans: dict[tuple[str | None, ...], Plan] = {}
         self._undo: list[Callable[[], None]] = []
         self.suspended = False
         self.merged = merge
         self._plan: Plan | None = None
-        self._below = _attached.setdefault(base.model, [])
+        self._below = _attached.setdefault(self.base.model, [])
         if self._below and (merge or self._below[-1].merged):
             raise AttachError(
                 "a merged composition must be alone on its model", hint="detach the other first"
@@ -180,7 +141,15 @@ class Attachment:
             for undo in merge_weights(compiled, self._anatomy):
                 self._undo.append(undo)
             return
-        sites = {k: site for c in self.compositions.values() for k, site in c.sites.items()}
+        self._hook()
+        if len(self.compositions) == 1:
+            self.use(next(iter(self.compositions)))
+
+    def _sites(self) -> dict[str, Site]:
+        return {k: site for c in self.compositions.values() for k, site in c.sites.items()}
+
+    def _hook(self) -> None:
+        sites = self._sites()
         for site in sorted(sites.values(), key=_after_parts):
             if site.part == "attention":
                 module = self._anatomy.module(site.part, site.layer)
@@ -191,8 +160,49 @@ class Attachment:
         self._undo += hook_rows(self._anatomy, self._current, lambda: not self.suspended)
         self._move_positions(self._anatomy.rotary(), lambda c: c.memory_length)
         self._move_positions(self._anatomy.positions(), lambda c: c.shift)
-        if len(self.compositions) == 1:
-            self.use(next(iter(self.compositions)))
+
+    def add(self, name: str, composition: Composition | str) -> None:
+        """Attach one more composition, for `use` and `rows`; adapters in use are not read again.
+
+        Raises:
+            CompositionError: the name is taken; and what `attach` raises.
+            AttachError: a merged composition, or something attached later is still on.
+        """
+        if name in self.compositions:
+            raise CompositionError(f"a composition `{name}` is attached already")
+        self._check_changeable()
+        self._change({**self.compositions, name: _compile(composition, self._source)})
+
+    def remove(self, name: str) -> None:
+        """Take one composition off; adapters that no other uses leave memory, or stay in the cache.
+
+        Raises:
+            CompositionError: no such composition, or it is in use.
+            AttachError: a merged composition, or something attached later is still on.
+        """
+        compiled = self._named(name)
+        self._check_changeable()
+        plan = self._plan
+        if plan and any(c is compiled for c in (plan.whole, *(g.compiled for g in plan.groups))):
+            raise CompositionError(f"composition `{name}` is in use", hint="`use(None)` first")
+        self._change({k: v for k, v in self.compositions.items() if k != name})
+        self._source.keep_only([a for c in self.compositions.values() for a in c.adapters])
+
+    def _check_changeable(self) -> None:
+        if self.merged or self._below[-1] is not self:
+            raise AttachError("only what is attached last, and not merged, can be changed")
+
+    def _change(self, compositions: dict[str, Compiled]) -> None:
+        before = self._hooked()
+        self.compositions = compositions
+        self._plans.clear()
+        if self._hooked() != before:  # in one go: at a module, the order of hooks counts
+            self._take_off()
+            self._hook()
+
+    def _hooked(self) -> tuple[object, ...]:
+        found = self.compositions.values()
+        return self._sites().keys(), any(c.memory_length for c in found), any(c.shift for c in found)
 
     def _move_positions(self, module: nn.Module | None, length: Callable[[Compiled], int]) -> None:
         if module is not None and any(length(c) for c in self.compositions.values()):

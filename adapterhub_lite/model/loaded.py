@@ -8,6 +8,7 @@ another shape is an error here and never a warning later.
 from __future__ import annotations
 
 import math
+import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from adapterhub_lite import digests
 from adapterhub_lite import manifest as manifests
@@ -39,6 +40,10 @@ if TYPE_CHECKING:
 
 SHARED = "shared."
 HEAD = "head."
+
+_shapes: weakref.WeakKeyDictionary[nn.Module, dict[tuple[str, ...], dict[str, torch.Size]]] = (
+    weakref.WeakKeyDictionary()
+)
 
 
 @dataclass(slots=True, eq=False)
@@ -197,7 +202,20 @@ def read_weights(folder: Path, manifest: Manifest) -> dict[str, Tensor]:
 def expected_shapes(
     anatomy: Anatomy, method: Method, config: Any, manifest: Manifest, plugins: Plugins
 ) -> dict[str, torch.Size]:
-    """Return names and shapes of all tensors that an adapter with this manifest has."""
+    """Return names and shapes of all tensors that an adapter with this manifest has.
+
+    Adapters that can replace each other have the same, so it is found out once a model.
+    """
+    known = _shapes.setdefault(anatomy.model, {})
+    key = tuple(map(str, (anatomy.family, method.name, config, manifest.leave_out, manifest.head)))
+    if key not in known:
+        known[key] = _expected_shapes(anatomy, method, config, manifest, plugins)
+    return known[key]
+
+
+def _expected_shapes(
+    anatomy: Anatomy, method: Method, config: Any, manifest: Manifest, plugins: Plugins
+) -> dict[str, torch.Size]:
     with torch.device("meta"):
         tensors = _initial(anatomy, method, config, manifest.leave_out)
         if manifest.head is not None:
