@@ -113,6 +113,7 @@ def predict_file(
     task: str,
     target: str | None = None,
     columns: Columns | None = None,
+    language_column: str | None = None,
     base: Base | str | Path | None = None,
     home: Home | str | Path | None = None,
     batch_size: int = BATCH,
@@ -120,16 +121,23 @@ def predict_file(
     """Predict labels for a whole file: text, CoNLL-U, two columns, CSV or JSON lines.
 
     Args:
-        target: language of the file; left out, every record's field `language`.
+        target: language of the file; left out, every record names its own.
+        language_column: the field in which it does; `language` when left out.
 
     Raises:
+        UsageError: both `target` and `language_column`.
         DataError: a bad line, or one that names no language where `target` is left out.
     """
     home = _home(home)
     task_type = task_type_of(task, home)
-    examples = task_type.read(Path(path), columns, gold=False)
+    if target is not None and language_column is not None:
+        raise UsageError(
+            f"either the whole file is `{target}`, or `{language_column}` says it for each record"
+        )
+    field = language_column or "language"
+    examples = task_type.read(Path(path), {**(columns or {}), "language": field}, gold=False)
     first = languages.normalise(target) if target is not None else None
-    tags = [_language(example, first) for example in examples]
+    tags = [_language(example, first, field) for example in examples]
     plan, base = resolve_all(source, tags, task, base, home)
     with attach_all(plan, base, home) as attached:
         found = predict_examples(attached, task_type, examples, tags, batch_size=batch_size)
@@ -267,12 +275,12 @@ def _tags(inputs: Sequence[Any], target: str | Sequence[str] | None) -> list[str
     return [languages.normalise(tag) for tag in target]
 
 
-def _language(example: Example, target: str | None) -> str:
+def _language(example: Example, target: str | None, field: str) -> str:
     if target is not None:
         return target
     if example.language is None:
         raise DataError(
-            f"{example.origin}: no field `language` here, and no target was given",
-            hint="add `--target`, or a field `language` to every record",
+            f"{example.origin}: no field `{field}` here, and no target was given",
+            hint="name the field that every record has with `--lang-column`, or one TARGET",
         )
     return languages.normalise(example.language)

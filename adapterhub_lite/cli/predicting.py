@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         'ahl predict en gv,cy --task pos "Ta mee ayns y thie." "Mae hi yn yr ardd."',
         "ahl predict en gv --task pos --file manx.txt",
         "ahl predict en --task pos --file many-languages.jsonl --json",
+        "ahl predict en --task names --file reviews.csv --lang-column lang",
         'ahl predict --composition "stack(gv-wiki, pos-en)" "Ta mee ayns y thie."',
         'ahl predict --lock gv-pos.lock "Ta mee ayns y thie."',
     ),
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 @click.option("--task", help="What to predict: `pos`, `ner`, ...")
 @click.option("--file", "path", type=click.Path(path_type=Path), help="File instead of texts.")
 @click.option("--column", "columns", multiple=True, metavar="WHAT=NAME", help="Where FILE has it.")
+@click.option("--lang-column", metavar="NAME", help="Where each record of FILE has its language.")
 @click.option("--composition", help="Run this, instead of what `ahl resolve` says.")
 @click.option(
     "--lock", "lock_file", type=click.Path(path_type=Path), help="Run what this lock file names."
@@ -42,6 +44,7 @@ def predict(
     task: str | None,
     path: Path | None,
     columns: tuple[str, ...],
+    lang_column: str | None,
     composition: str | None,
     lock_file: Path | None,
     base: str | None,
@@ -49,8 +52,9 @@ def predict(
     """Predict labels for texts.
 
     SOURCE is the language of the labels that the adapters learned from, TARGET that of the texts:
-    one tag, or one a text with commas between them. In a FILE each record can have a `language`
-    of its own; then TARGET is left out. With `--composition` or `--lock` there are only texts.
+    one tag, or one a text with commas between them. In a FILE each record can have a language of
+    its own, in its field `language` or the one of `--lang-column`; then TARGET is left out. With
+    `--composition` or `--lock` there are only texts.
 
     Printed: for tagging, a word a line, with label and probability, and a blank line between
     sentences; else one line a text.
@@ -65,7 +69,7 @@ def predict(
     elif task is None:
         raise click.UsageError("missing option '--task'")
     elif path is not None:
-        found = _file(words, path, task, columns, base, home)
+        found = _file(words, path, task, columns, base, home, lang_column)
     else:
         found = _texts(words, task, base, home)
     if settings().json:
@@ -101,6 +105,7 @@ def _file(
     columns: tuple[str, ...],
     base: str | None,
     home: Home,
+    lang_column: str | None,
 ) -> list[Predicted]:
     from adapterhub_lite.prediction import predict_file
 
@@ -112,6 +117,7 @@ def _file(
         target=read(words[1]) if len(words) > 1 else None,
         task=task,
         columns=pairs(columns, "--column", "WHAT=NAME") or None,
+        language_column=lang_column,
         base=base,
         home=home,
     )

@@ -77,9 +77,7 @@ def attach(
         composition = _unlocked(composition, base, home)
     plugins = home.plugins() if home else load_plugins()
     named = composition if isinstance(composition, Mapping) else {DEFAULT: composition}
-    source = Source(
-        base, plugins, home, memory=adapters or {}, trainable=trainable, cache=cache
-    )
+    source = Source(base, plugins, home, memory=adapters or {}, trainable=trainable, cache=cache)
     compiled = {name: _compile(c, source) for name, c in named.items()}
     unused = sorted(set(trainable) - source.loaded.keys())
     if unused:

@@ -29,7 +29,7 @@ def fingerprint(model: PreTrainedModel) -> str:
             continue
         flat = tensor.detach().reshape(-1)
         last = flat.numel() - 1
-        # In float32 the last place of a large table (XLM-R's has 192 M entries) rounds past its end.
+        # In float32, the last place of a large table (XLM-R: 192 M entries) is past its end.
         chosen = torch.linspace(0, last, min(SAMPLE, flat.numel())).long().clamp(max=last)
         values = flat[chosen.to(flat.device)].to("cpu", torch.bfloat16).view(torch.int16)
         digest.update(f"{name}{tuple(tensor.shape)}".encode())

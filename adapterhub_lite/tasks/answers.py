@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 LONGEST = 30
 """Most tokens of an answer that is predicted."""
+_FIELDS = ("question", "context", "answers", "language")
 _OVERLAP = 3
 """Windows overlap by a third of their length."""
 
@@ -52,7 +53,7 @@ class QuestionAnswering(TaskType):
         self, path: Path, columns: Columns | None = None, *, gold: bool = True
     ) -> list[Example]:
         """Return the questions of a JSON lines file."""
-        names = {key: (columns or {}).get(key, key) for key in ("question", "context", "answers")}
+        names = {key: (columns or {}).get(key, key) for key in _FIELDS}
         lines = read_lines(path)
         return [
             _example(path, number, item, names, gold=gold)
@@ -164,7 +165,8 @@ def _example(
     starts: tuple[int, ...] = ()
     if gold:
         texts, starts = _answers(path, number, item.get(names["answers"]), context)
-    return Example((question, context), texts, starts, item.get("language"), f"{path}:{number}")
+    language = item.get(names["language"])
+    return Example((question, context), texts, starts, language, f"{path}:{number}")
 
 
 def _answers(

@@ -134,7 +134,7 @@ def _jsonl(
             tuple(words),
             tuple(None if tag == _NO_TAG else tag for tag in tags),
             (number,) * len(words),
-            item.get("language"),
+            item.get(columns.get("language", "language")),
         )
 
 

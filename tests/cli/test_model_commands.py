@@ -130,6 +130,9 @@ def test_predict_a_file(home: Path, ahl_json: Callable[..., Any], tmp_path: Path
     records.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     items = ahl_json("predict", "en", "--task", "pos", "--file", str(records))
     assert [item["language"] for item in items] == ["gv", "en"]
+    records.write_text(records.read_text(encoding="utf-8").replace("language", "lang"))
+    command = ("predict", "en", "--task", "pos", "--file", str(records))
+    assert ahl_json(*command, "--lang-column", "lang") == items
 
 
 @pytest.mark.parametrize(

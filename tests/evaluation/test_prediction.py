@@ -97,6 +97,15 @@ def test_files(home: Home, base: Base, tmp_path: Path) -> None:
     assert json.loads(json.dumps(mixed[1].to_json()))["inputs"] == ["w7", "w8"]
     with pytest.raises(DataError, match="no field `language` here"):
         predict_file(text, **common)
+    named = [{"words": line.get("words", ["w7"]), "lang": line["language"]} for line in lines]
+    jsonl.write_text("\n".join(map(json.dumps, named)))
+    again = predict_file(jsonl, language_column="lang", **common)
+    assert [m.language for m in again] == ["fo", "en"]
+    assert again[0].labels == direct[0].labels
+    with pytest.raises(DataError, match="no field `tongue` here"):
+        predict_file(jsonl, language_column="tongue", **common)
+    with pytest.raises(UsageError, match="`lang` says it for each record"):
+        predict_file(jsonl, language_column="lang", target="fo", **common)
 
 
 def test_long_sentences_lose_no_word(home: Home, base: Base) -> None:

@@ -1,0 +1,77 @@
+"""Measure everything, or some of it, and write `benchmarks/results/*.json` and docs/benchmarks.md.
+
+    python benchmarks/run.py [--full] [--adapters PYTHON] [forward rows memory training predicting]
+
+`--adapters` is the interpreter of an environment with `adapters` in it, which cannot live beside
+the transformers that we use; without it those columns stay empty.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch, which reads it once
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import lines as report
+import tables
+from forward import row_lines, run_lines
+from memory import memory_lines
+from peer import Peer
+from predicting import predicting_lines
+from setting import FULL, SMALL, Size
+from timing import fix_threads
+from training import training_lines
+
+Measure = Callable[[Size, str | None], list[report.Line]]
+
+
+def _with_peer(measure: Callable[[Size, Peer | None], list[report.Line]]) -> Measure:
+    def run(size: Size, python: str | None) -> list[report.Line]:
+        peer = Peer(python) if python else None
+        try:
+            return measure(size, peer)
+        finally:
+            if peer:
+                peer.close()
+
+    return run
+
+
+BENCHMARKS: dict[str, Measure] = {
+    "forward": _with_peer(run_lines),
+    "rows": _with_peer(row_lines),
+    "memory": lambda size, _: memory_lines(size),
+    "predicting": lambda size, _: predicting_lines(size),
+    "training": training_lines,
+}
+
+
+def main() -> None:
+    """Run what is named on the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--full", action="store_true", help="the documented size")
+    parser.add_argument("--adapters", metavar="PYTHON", default=os.environ.get("AHL_ADAPTERS"))
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(BENCHMARKS))
+    arguments = parser.parse_args()
+    unknown = set(arguments.names) - BENCHMARKS.keys()
+    if unknown:
+        parser.error(
+            f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}"
+        )
+    fix_threads()
+    size = FULL if arguments.full else SMALL
+    for name in arguments.names or BENCHMARKS:
+        print(f"{name} ({size.name})", file=sys.stderr)
+        found = BENCHMARKS[name](size, arguments.adapters)
+        path = report.write(name, size.name, found)
+        print(tables.text(path), flush=True)
+    tables.write_docs()
+
+
+if __name__ == "__main__":
+    main()
