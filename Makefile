@@ -9,10 +9,10 @@ PEER := .venv-peer/made
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint peer format clean
+.PHONY: help demo test lint peer format bench bench-full clean
 
 help: ## list what can be made
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1	/' | expand -t 18
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1	/' | expand -t 18
 
 demo: $(STAMP) ## resolve, attach, tag and score on the starter adapters, on a copy of the home
 	@$(BIN)/python demo/demo.py
@@ -33,6 +33,12 @@ peer: $(PEER) ## the real `adapters` library, in its own environment, for the te
 format: $(STAMP) ## write the format that lint asks for
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
+
+bench: $(STAMP) $(PEER) ## time everything at a small size, beside the peers (minutes)
+	@$(BIN)/python -m benchmarks.run
+
+bench-full: $(STAMP) $(PEER) ## the same at the size of docs/benchmarks.md
+	@$(BIN)/python -m benchmarks.run --full
 
 clean: ## remove what the commands above made
 	rm -rf $(VENV) .venv-peer .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist

@@ -45,7 +45,12 @@ def run_lines(size: Size, peer: Peer | None) -> list[Line]:
     tuned = _peft(plain, adapters["lora"])
     folded = copy.deepcopy(tuned)
     folded.merge_adapter()
-    named = {"stack": "stack(smaller, task)", "invertible": "stack(language, task)", "lora": "lora"}
+    named = {
+        "stack": "stack(smaller, task)",
+        "invertible": "stack(language, task)",
+        "lora": "lora",
+        "alone": "smaller",
+    }
     lines = []
     with (
         attach(base, named, adapters=adapters) as attached,
@@ -56,7 +61,8 @@ def run_lines(size: Size, peer: Peer | None) -> list[Line]:
             variants = {
                 "plain": Variant(_pass(plain, batch)),
                 **{
-                    name: Variant(_pass(base.trunk, batch), _user(attached, name)) for name in named
+                    name: Variant(_pass(base.trunk, batch), _user(attached, name))
+                    for name in ("stack", "invertible", "lora")
                 },
                 "merged": Variant(_pass(merged.trunk, batch)),
                 "peft": Variant(_pass(tuned, batch)),
@@ -64,6 +70,7 @@ def run_lines(size: Size, peer: Peer | None) -> list[Line]:
             }
             _same(attached, "lora", base, tuned, batch)
             times = take_turns(variants, size.rounds * (1 if rows > 1 else 3))
+            attached.use("alone")
             theirs = _stack_of_peer(peer, base, adapters, batch, size) if peer else {}
             lines += _lines(times, theirs, rows, tokens)
     return lines
@@ -268,6 +275,13 @@ def _stack_of_peer(
 ) -> Times:
     bottlenecks = {name: adapters[name] for name in ("language", "smaller", "task")}
     _send(peer, base, bottlenecks)
+    with torch.inference_mode():
+        ours = base.trunk(**batch)[0][0, 0, :8].tolist()
+    _asking(peer, {}, batch)
+    theirs = peer.ask("forward", batch="batch", setup=["smaller"])["first"]
+    difference = max(abs(a - b) for a, b in zip(ours, theirs, strict=True))
+    if difference > TOLERANCE:
+        raise RuntimeError(f"not the same work: outputs differ by {difference:.2g}")
     setups = {"plain": None, "stack": ["smaller", "task"], "invertible": ["language", "task"]}
     return take_turns(_asking(peer, setups, batch), size.rounds)
 

@@ -14,7 +14,7 @@ import psutil
 import torch
 from lines import Line
 from setting import LANGUAGE, Size, make_adapter, make_base, make_batch, scratch
-from timing import Spread, Variant, ratio, take_TURNS
+from timing import Spread, Variant, ratio, take_turns
 
 from adapterhub_lite import Home
 from adapterhub_lite.adapter import Kind, LanguageUse, Manifest, Role
@@ -74,7 +74,7 @@ def _switching(base: Base, size: Size) -> list[Line]:
                 "ours": Variant(lambda attached=attached: switch(attached)),  # type: ignore[misc]
                 "peft": Variant(lambda tuned=tuned: tuned()),  # type: ignore[misc]
             }
-            times = take_TURNS(variants, min(size.rounds, 5))
+            times = take_turns(variants, min(size.rounds, 5))
         found = {name: Spread.of([t / TURNS * 1e3 for t in times[name]]) for name in times}
         lines.append(
             Line(
@@ -125,7 +125,7 @@ def _attaching(home: Home, base: Base, loaded: int, size: Size) -> Line:
             "read": Variant(lambda: _read(files[next(turn) % SPARE])),
             "add": Variant(add, drop),
         }
-        times = take_TURNS(variants, size.rounds * 3)
+        times = take_turns(variants, size.rounds * 3)
         drop()
     size_mb = files[0].stat().st_size / 2**20
     return Line(

@@ -114,7 +114,7 @@ def test_checkpointed_rows_have_the_same_gradients(
         base.model.train(checkpointing)
         for module in base.model.modules():
             if isinstance(module, torch.nn.Dropout):
-                module.eval()
+                module.p = 0.0  # attention reads it whatever its mode
         if checkpointing:
             base.model.activation_checkpointing_enable()
         with (
