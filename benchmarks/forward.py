@@ -13,18 +13,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from lines import Line
 from safetensors.torch import save_file
-from setting import LANGUAGE, TASK, Size, make_adapter, make_base, make_batch, scratch
-from timing import Spread, Times, Variant, device, ratio, take_turns
 from torch import Tensor
 
 from adapterhub_lite.model.attach import Attachment, attach
 from adapterhub_lite.model.base import Base
 from adapterhub_lite.model.loaded import LoadedAdapter
+from benchmarks.lines import Line
+from benchmarks.setting import LANGUAGE, TASK, Size, make_adapter, make_base, make_batch, scratch
+from benchmarks.timing import Spread, Times, Variant, device, ratio, take_turns
 
 if TYPE_CHECKING:
-    from peer import Peer
+    from benchmarks.peer import Peer
 
 SHAPES = ((8, 64), (1, 32))
 LORA = {"rank": 8, "alpha": 16.0}

@@ -14,7 +14,7 @@ import torch
 import transformers
 
 if TYPE_CHECKING:
-    from timing import Spread
+    from benchmarks.timing import Spread
 
 RESULTS = Path(__file__).parent / "results"
 

@@ -12,15 +12,15 @@ from pathlib import Path
 
 import psutil
 import torch
-from lines import Line
-from setting import LANGUAGE, Size, make_adapter, make_base, make_batch, scratch
-from timing import Spread, Variant, ratio, take_turns
 
 from adapterhub_lite import Home
 from adapterhub_lite.adapter import Kind, LanguageUse, Manifest, Role
 from adapterhub_lite.model.attach import Attachment, attach
 from adapterhub_lite.model.base import Base
 from adapterhub_lite.model.source import AdapterCache
+from benchmarks.lines import Line
+from benchmarks.setting import LANGUAGE, Size, make_adapter, make_base, make_batch, scratch
+from benchmarks.timing import Spread, Variant, ratio, take_turns
 
 COUNTS = (1, 10, 100)
 TURNS = 100

@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import random
 
-from lines import Line
-from setting import LANGUAGE, TASK, Size, make_adapter, make_base
-from timing import Spread, Variant, ratio, take_turns
-from training import lengths
-
 from adapterhub_lite.model.attach import attach
 from adapterhub_lite.tasks.base import Example
 from adapterhub_lite.tasks.inference import predict_examples
 from adapterhub_lite.tasks.words import TokenClassification
+from benchmarks.lines import Line
+from benchmarks.setting import LANGUAGE, TASK, Size, make_adapter, make_base
+from benchmarks.timing import Spread, Variant, ratio, take_turns
+from benchmarks.training import lengths
 
 LANGUAGES = 8
 

@@ -1,9 +1,10 @@
 """Measure everything, or some of it, and write `benchmarks/results/*.json` and docs/benchmarks.md.
 
-    python benchmarks/run.py [--full] [--adapters PYTHON] [forward rows memory training predicting]
+    python -m benchmarks.run [--full] [--adapters PYTHON] [forward rows memory training predicting]
 
-`--adapters` is the interpreter of an environment with `adapters` in it, which cannot live beside
-the transformers that we use; without it those columns stay empty.
+`--adapters` is the interpreter of an environment with `adapters` (and accelerate, for training) in
+it, which cannot live beside the transformers that we use. Left out, it is that of `.venv-peer`,
+which `make bench` makes; where that could not be made, those columns stay empty.
 """
 
 from __future__ import annotations
@@ -15,17 +16,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch, which reads it once
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-import lines as report
-import tables
-from forward import row_lines, run_lines
-from memory import memory_lines
-from peer import Peer
-from predicting import predicting_lines
-from setting import FULL, SMALL, Size
-from timing import fix_threads
-from training import training_lines
+from benchmarks import lines as report
+from benchmarks import tables
+from benchmarks.forward import row_lines, run_lines
+from benchmarks.memory import memory_lines
+from benchmarks.peer import Peer
+from benchmarks.predicting import predicting_lines
+from benchmarks.setting import FULL, SMALL, Size
+from benchmarks.timing import fix_threads
+from benchmarks.training import training_lines
 
 Measure = Callable[[Size, str | None], list[report.Line]]
 
@@ -51,11 +51,17 @@ BENCHMARKS: dict[str, Measure] = {
 }
 
 
+def _interpreter() -> str | None:
+    folder = Path(__file__).resolve().parent.parent / ".venv-peer"
+    found = folder / "bin" / "python"
+    return str(found) if found.exists() and not (folder / "unavailable.txt").exists() else None
+
+
 def main() -> None:
     """Run what is named on the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--full", action="store_true", help="the documented size")
-    parser.add_argument("--adapters", metavar="PYTHON", default=os.environ.get("AHL_ADAPTERS"))
+    parser.add_argument("--adapters", metavar="PYTHON", default=_interpreter())
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(BENCHMARKS))
     arguments = parser.parse_args()
     unknown = set(arguments.names) - BENCHMARKS.keys()

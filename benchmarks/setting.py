@@ -14,7 +14,6 @@ from typing import Any
 
 import torch
 import transformers
-from timing import device
 from torch import Tensor
 
 from adapterhub_lite.adapter import HeadSpec, Kind
@@ -24,6 +23,7 @@ from adapterhub_lite.model.fingerprint import identify
 from adapterhub_lite.model.loaded import LoadedAdapter, fresh
 from adapterhub_lite.plugins import load
 from adapterhub_lite.testing.models import tiny_tokenizer
+from benchmarks.timing import device
 
 LANGUAGE = {"reduction": 2.0, "invertible": True}
 TASK = {"reduction": 16.0}

@@ -1,6 +1,6 @@
 """Results as tables: on the terminal, and as docs/benchmarks.md.
 
-python benchmarks/tables.py        (writes the docs from the results that are there)
+python -m benchmarks.tables        (writes the docs from the results that are there)
 """
 
 from __future__ import annotations

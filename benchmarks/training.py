@@ -16,11 +16,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from lines import Line
-from peer import Peer
 from safetensors.torch import save_file
-from setting import LANGUAGE, Size, make_adapter, make_base, scratch
-from timing import Spread, fix_threads
 from torch import Tensor, nn
 
 from adapterhub_lite.model.attach import attach
@@ -33,6 +29,10 @@ from adapterhub_lite.training.batches import TextBatches, WindowBatches
 from adapterhub_lite.training.loop import Trainee, fit
 from adapterhub_lite.training.settings import LanguageSettings, TaskSettings
 from adapterhub_lite.training.text import Masking
+from benchmarks.lines import Line
+from benchmarks.peer import Peer
+from benchmarks.setting import LANGUAGE, Size, make_adapter, make_base, scratch
+from benchmarks.timing import Spread, fix_threads
 
 BLOCK, BLOCKS = 128, 4
 MASK = 4

@@ -12,14 +12,14 @@ from torch import Tensor, nn
 
 from adapterhub_lite import lock as locks
 from adapterhub_lite.adapter import HeadSpec
-from adapterhub_lite.composition import Composition, parse
+from adapterhub_lite.composition import Composition
 from adapterhub_lite.errors import AttachError, CompositionError, LockError, near
 from adapterhub_lite.families import BLOCK_PARTS
 from adapterhub_lite.lock import Lock
 from adapterhub_lite.methods.base import Site
 from adapterhub_lite.model.attention import view_attention
 from adapterhub_lite.model.base import Base
-from adapterhub_lite.model.compile import NOTHING, Compiled, compile_composition
+from adapterhub_lite.model.compile import NOTHING, Compiled
 from adapterhub_lite.model.language_modules import hook_part, hook_rows
 from adapterhub_lite.model.loaded import LoadedAdapter
 from adapterhub_lite.model.merging import merge_weights
@@ -78,18 +78,11 @@ def attach(
     plugins = home.plugins() if home else load_plugins()
     named = composition if isinstance(composition, Mapping) else {DEFAULT: composition}
     source = Source(base, plugins, home, memory=adapters or {}, trainable=trainable, cache=cache)
-    compiled = {name: _compile(c, source) for name, c in named.items()}
+    compiled = {name: source.compiled(c) for name, c in named.items()}
     unused = sorted(set(trainable) - source.loaded.keys())
     if unused:
         raise CompositionError(f"trainable `{unused[0]}` is not in the composition")
     return Attachment(source, compiled, merge=merge)
-
-
-def _compile(composition: Composition | str | None, source: Source) -> Compiled:
-    if composition is None:
-        return NOTHING
-    parsed = parse(composition) if isinstance(composition, str) else composition
-    return compile_composition(parsed, source, source.anatomy)
 
 
 def _unlocked(lock: Lock, base: Base, home: Home | None) -> Composition:
@@ -169,7 +162,7 @@ class Attachment:
         if name in self.compositions:
             raise CompositionError(f"a composition `{name}` is attached already")
         self._check_changeable()
-        self._change({**self.compositions, name: _compile(composition, self._source)})
+        self._change({**self.compositions, name: self._source.compiled(composition)})
 
     def remove(self, name: str) -> None:
         """Take one composition off; adapters that no other uses leave memory, or stay in the cache.
@@ -200,7 +193,11 @@ class Attachment:
 
     def _hooked(self) -> tuple[object, ...]:
         found = self.compositions.values()
-        return self._sites().keys(), any(c.memory_length for c in found), any(c.shift for c in found)
+        return (
+            self._sites().keys(),
+            any(c.memory_length for c in found),
+            any(c.shift for c in found),
+        )
 
     def _move_positions(self, module: nn.Module | None, length: Callable[[Compiled], int]) -> None:
         if module is not None and any(length(c) for c in self.compositions.values()):

@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
+from adapterhub_lite.composition import Composition, parse
 from adapterhub_lite.errors import AttachError
 from adapterhub_lite.model.anatomy import Anatomy
 from adapterhub_lite.model.base import Base
+from adapterhub_lite.model.compile import NOTHING, Compiled, compile_composition
 from adapterhub_lite.model.loaded import LoadedAdapter, load_adapter
 from adapterhub_lite.plugins import Plugins
 
@@ -94,6 +96,13 @@ class Source:
         if ref not in self.loaded:
             self.loaded[ref] = self._find(ref)
         return self.loaded[ref]
+
+    def compiled(self, composition: Composition | str | None) -> Compiled:
+        """Return a composition, or its text, ready to run; `None` is the base as it is."""
+        if composition is None:
+            return NOTHING
+        parsed = parse(composition) if isinstance(composition, str) else composition
+        return compile_composition(parsed, self, self.anatomy)
 
     def keep_only(self, used: Collection[LoadedAdapter]) -> None:
         """Let go of adapters that no composition uses any more."""
