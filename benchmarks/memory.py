@@ -7,10 +7,10 @@ that looks at every weight once (as the check for NaN does).
 from __future__ import annotations
 
 import gc
+import os
 from collections.abc import Callable
 from pathlib import Path
 
-import psutil
 import torch
 
 from adapterhub_lite import Home
@@ -141,12 +141,17 @@ def _attaching(home: Home, base: Base, loaded: int, size: Size) -> Line:
 def _read(path: Path) -> None:
     buffer = torch.empty(path.stat().st_size, dtype=torch.uint8)
     with path.open("rb") as file:
-        file.readinto(memoryview(buffer.numpy()))
+        file.readinto(buffer.numpy().data)
+
+
+def _rss() -> int:
+    """Return the bytes of memory that this process has resident."""
+    pages = Path("/proc/self/statm").read_text(encoding="ascii").split()[1]
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
 
 def _resident(home: Home, base: Base, count: int) -> Line:
     """Run through all adapters, two in use at a time, with room for four in the cache."""
-    process = psutil.Process()
     (path,) = home.folder_of(home.registry.get("x0")).glob("*.safetensors")
     one = path.stat().st_size
     batch = make_batch(50, 1, 8)
@@ -154,13 +159,13 @@ def _resident(home: Home, base: Base, count: int) -> Line:
     grown = []
     cache = AdapterCache(limit=4 * one)
     with attach(base, {"x0": "x0"}, home=home, cache=cache) as attached:
-        before = process.memory_info().rss - one
+        before = _rss() - one
         for number in range(1, count):
             attached.add("next", f"x{number}")
             attached.use("next")
             with torch.inference_mode():
                 base.trunk(**batch)
-            grown.append((process.memory_info().rss - before) / one)
+            grown.append((_rss() - before) / one)
             attached.use("x0")
             attached.remove("next")
     return Line(

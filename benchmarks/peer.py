@@ -62,8 +62,8 @@ class Work:
         import transformers
 
         torch.set_num_threads(1)
-        kind = transformers.AutoModelForMaskedLM if head else transformers.XLMRobertaModel
-        options = {} if head else {"add_pooling_layer": False}
+        kind: Any = transformers.AutoModelForMaskedLM if head else transformers.XLMRobertaModel
+        options: Any = {} if head else {"add_pooling_layer": False}
         self.model = kind.from_pretrained(base, **options)
         self.plain = kind.from_pretrained(base, **options).eval()
         adapters.init(self.model)

@@ -159,9 +159,9 @@ class Attachment:
             CompositionError: the name is taken; and what `attach` raises.
             AttachError: a merged composition, or something attached later is still on.
         """
+        self._check_changeable()
         if name in self.compositions:
             raise CompositionError(f"a composition `{name}` is attached already")
-        self._check_changeable()
         self._change({**self.compositions, name: self._source.compiled(composition)})
 
     def remove(self, name: str) -> None:
@@ -192,12 +192,8 @@ class Attachment:
             self._hook()
 
     def _hooked(self) -> tuple[object, ...]:
-        found = self.compositions.values()
-        return (
-            self._sites().keys(),
-            any(c.memory_length for c in found),
-            any(c.shift for c in found),
-        )
+        moved = {(c.memory_length > 0, c.shift > 0) for c in self.compositions.values()}
+        return self._sites().keys(), moved
 
     def _move_positions(self, module: nn.Module | None, length: Callable[[Compiled], int]) -> None:
         if module is not None and any(length(c) for c in self.compositions.values()):
