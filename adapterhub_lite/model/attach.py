@@ -104,7 +104,6 @@ class Attachment:
         self.base = source.base
         self.compositions = dict(compiled)
         self._source = source
-        self._anatomy = source.anatomy
         self._plans: dict[tuple[str | None, ...], Plan] = {}
         self._undo: list[Callable[[], None]] = []
         self.suspended = False
@@ -129,7 +128,7 @@ class Attachment:
             if len(self.compositions) != 1:
                 raise AttachError("only one composition can be merged at a time")
             (compiled,) = self.compositions.values()
-            for undo in merge_weights(compiled, self._anatomy):
+            for undo in merge_weights(compiled, self._source.anatomy):
                 self._undo.append(undo)
             return
         self._hook()
@@ -143,14 +142,16 @@ class Attachment:
         sites = self._sites()
         for site in sorted(sites.values(), key=_after_parts):
             if site.part == "attention":
-                module = self._anatomy.module(site.part, site.layer)
+                module = self._source.anatomy.module(site.part, site.layer)
                 assert module is not None
                 self._undo.append(view_attention(module, site, self._current))
             else:
-                self._undo += [h.remove for h in hook_part(self._anatomy, site, self._current)]
-        self._undo += hook_rows(self._anatomy, self._current, lambda: not self.suspended)
-        self._move_positions(self._anatomy.rotary(), lambda c: c.memory_length)
-        self._move_positions(self._anatomy.positions(), lambda c: c.shift)
+                self._undo += [
+                    h.remove for h in hook_part(self._source.anatomy, site, self._current)
+                ]
+        self._undo += hook_rows(self._source.anatomy, self._current, lambda: not self.suspended)
+        self._move_positions(self._source.anatomy.rotary(), lambda c: c.memory_length)
+        self._move_positions(self._source.anatomy.positions(), lambda c: c.shift)
 
     def add(self, name: str, composition: Composition | str) -> None:
         """Attach one more composition, for `use` and `rows`; adapters in use are not read again.
