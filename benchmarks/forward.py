@@ -42,6 +42,7 @@ def run_lines(size: Size, peer: Peer | None) -> list[Line]:
         "task": make_adapter(base, "bottleneck", TASK, "task", seed=2),
         "lora": make_adapter(base, "lora", LORA, "lora", seed=3),
     }
+    twin = copy.deepcopy(plain)
     tuned = _peft(plain, adapters["lora"])
     folded = copy.deepcopy(tuned)
     folded.merge_adapter()
@@ -60,6 +61,7 @@ def run_lines(size: Size, peer: Peer | None) -> list[Line]:
             batch = make_batch(size.vocabulary, rows, tokens)
             variants = {
                 "plain": Variant(_pass(plain, batch)),
+                "copy": Variant(_pass(twin, batch)),
                 **{
                     name: Variant(_pass(base.trunk, batch), _user(attached, name))
                     for name in ("stack", "invertible", "lora")
@@ -83,13 +85,15 @@ def _lines(times: Times, theirs: Times, rows: int, tokens: int) -> list[Line]:
         "stack": "stack of language (1/2) and task (1/16)",
         "invertible": "with invertible part",
     }
-    lines = [
+    control = "the base against a copy of itself: what noise does"
+    lines = [Line(f"{control}, {where}", "base forward passes", ratio(times, "copy", "plain"))]
+    lines += [
         Line(
             f"{text}, {where}",
             "base forward passes",
             ratio(times, name, "plain"),
             reach=reach if name == "stack" else None,
-            floor=counted(name, rows, tokens),
+            floor=counted(name, tokens),
             peers={"adapters": ratio(theirs, name, "plain")} if theirs else {},
         )
         for name, text in names.items()
@@ -104,16 +108,15 @@ def _lines(times: Times, theirs: Times, rows: int, tokens: int) -> list[Line]:
                 "base forward passes",
                 ratio(times, name, "plain"),
                 reach=reach,
-                floor=counted(name, rows, tokens),
+                floor=counted(name, tokens),
                 peers={"peft": ratio(times, other, "plain")},
             )
         )
     return lines
 
 
-def counted(name: str, rows: int, tokens: int, *, layers: int = 12, width: int = 768) -> float:
+def counted(name: str, tokens: int, *, layers: int = 12, width: int = 768) -> float:
     """Return the multiply-adds of a variant over those of the base, per token."""
-    assert rows
     layer = 4 * width**2 + 2 * 4 * width**2 + 2 * tokens * width
     more = {
         "stack": 2 * width * (width // 2 + width // 16),

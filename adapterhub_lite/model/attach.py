@@ -139,19 +139,17 @@ class Attachment:
         return {k: site for c in self.compositions.values() for k, site in c.sites.items()}
 
     def _hook(self) -> None:
-        sites = self._sites()
-        for site in sorted(sites.values(), key=_after_parts):
+        anatomy = self._source.anatomy
+        for site in sorted(self._sites().values(), key=_after_parts):
             if site.part == "attention":
-                module = self._source.anatomy.module(site.part, site.layer)
+                module = anatomy.module(site.part, site.layer)
                 assert module is not None
                 self._undo.append(view_attention(module, site, self._current))
             else:
-                self._undo += [
-                    h.remove for h in hook_part(self._source.anatomy, site, self._current)
-                ]
-        self._undo += hook_rows(self._source.anatomy, self._current, lambda: not self.suspended)
-        self._move_positions(self._source.anatomy.rotary(), lambda c: c.memory_length)
-        self._move_positions(self._source.anatomy.positions(), lambda c: c.shift)
+                self._undo += [h.remove for h in hook_part(anatomy, site, self._current)]
+        self._undo += hook_rows(anatomy, self._current, lambda: not self.suspended)
+        self._move_positions(anatomy.rotary(), lambda c: c.memory_length)
+        self._move_positions(anatomy.positions(), lambda c: c.shift)
 
     def add(self, name: str, composition: Composition | str) -> None:
         """Attach one more composition, for `use` and `rows`; adapters in use are not read again.
