@@ -42,7 +42,7 @@ class Size:
 
 
 SMALL = Size("small", layers=4, vocabulary=8000, rounds=5, steps=3, training_vocabulary=32_000)
-FULL = Size("full", layers=12, vocabulary=30_000, rounds=9, steps=4, training_vocabulary=250_002)
+FULL = Size("full", layers=12, vocabulary=30_000, rounds=5, steps=4, training_vocabulary=250_002)
 
 
 def config_of(size: Size, vocabulary: int | None = None) -> transformers.XLMRobertaConfig:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -106,6 +106,7 @@ class Attachment:
         self._source = source
         self._plans: dict[tuple[str | None, ...], Plan] = {}
         self._undo: list[Callable[[], None]] = []
+        self._hooked: Set[str] = frozenset()
         self.suspended = False
         self.merged = merge
         self._plan: Plan | None = None
@@ -135,12 +136,11 @@ class Attachment:
         if len(self.compositions) == 1:
             self.use(next(iter(self.compositions)))
 
-    def _sites(self) -> dict[str, Site]:
-        return {k: site for c in self.compositions.values() for k, site in c.sites.items()}
-
     def _hook(self) -> None:
         anatomy = self._source.anatomy
-        for site in sorted(self._sites().values(), key=_after_parts):
+        sites = {k: site for c in self.compositions.values() for k, site in c.sites.items()}
+        self._hooked = sites.keys()
+        for site in sorted(sites.values(), key=_after_parts):
             if site.part == "attention":
                 module = anatomy.module(site.part, site.layer)
                 assert module is not None
@@ -161,7 +161,14 @@ class Attachment:
         self._check_changeable()
         if name in self.compositions:
             raise CompositionError(f"a composition `{name}` is attached already")
-        self._change({**self.compositions, name: self._source.compiled(composition)})
+        compiled = self.compositions[name] = self._source.compiled(composition)
+        if compiled.memory_length or compiled.shift or not compiled.sites.keys() <= self._hooked:
+            try:
+                self._hook_again()
+            except BaseException:
+                del self.compositions[name]
+                self._hook_again()
+                raise
 
     def remove(self, name: str) -> None:
         """Take one composition off; adapters that no other uses leave memory, or stay in the cache.
@@ -175,24 +182,17 @@ class Attachment:
         plan = self._plan
         if plan and any(c is compiled for c in (plan.whole, *(g.compiled for g in plan.groups))):
             raise CompositionError(f"composition `{name}` is in use", hint="`use(None)` first")
-        self._change({k: v for k, v in self.compositions.items() if k != name})
+        del self.compositions[name]
+        self._plans.clear()
         self._source.keep_only([a for c in self.compositions.values() for a in c.adapters])
 
+    def _hook_again(self) -> None:
+        self._take_off()  # all of them: at a module, the order of hooks counts
+        self._hook()
+
     def _check_changeable(self) -> None:
-        if self.merged or self._below[-1] is not self:
+        if self.merged or self not in self._below[-1:]:
             raise AttachError("only what is attached last, and not merged, can be changed")
-
-    def _change(self, compositions: dict[str, Compiled]) -> None:
-        before = self._hooked()
-        self.compositions = compositions
-        self._plans.clear()
-        if self._hooked() != before:  # in one go: at a module, the order of hooks counts
-            self._take_off()
-            self._hook()
-
-    def _hooked(self) -> tuple[object, ...]:
-        moved = {(c.memory_length > 0, c.shift > 0) for c in self.compositions.values()}
-        return self._sites().keys(), moved
 
     def _move_positions(self, module: nn.Module | None, length: Callable[[Compiled], int]) -> None:
         if module is not None and any(length(c) for c in self.compositions.values()):

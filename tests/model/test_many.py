@@ -145,3 +145,20 @@ def test_compositions_come_and_go(bases: Bases, make: Make, batch: dict[str, Ten
         pytest.raises(AttachError, match="not merged"),
     ):
         merged.add("b", "b")
+
+
+def test_a_composition_that_cannot_be_hooked_leaves_the_others_at_work(
+    bases: Bases, make: Make, batch: dict[str, Tensor]
+) -> None:
+    base = bases("bert")
+    adapters = {"a": make(base, "lora", "a"), "p": make(base, "prefix", "p", length=2)}
+    with attach(base, {"a": "a"}, adapters=adapters) as attached:
+        expected = logits(base, batch)
+        base.model.set_attn_implementation("flex_attention")
+        with pytest.raises(AttachError, match="prefixes work with attention eager or sdpa"):
+            attached.add("p", "p")
+        base.model.set_attn_implementation("sdpa")
+        assert attached.names == ("a",)
+        assert torch.equal(logits(base, batch), expected)
+    with pytest.raises(AttachError, match="attached last"):
+        attached.add("p", "p")
