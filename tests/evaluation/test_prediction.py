@@ -88,7 +88,10 @@ def test_files(home: Home, base: Base, tmp_path: Path) -> None:
     conllu = tmp_path / "a.conllu"
     conllu.write_text("1\tw5" + "\t_" * 8 + "\n2\tw6" + "\t_" * 8 + "\n")
     assert predict_file(conllu, target="fo", **common)[0].labels == direct[0].labels
-    lines = [{"words": ["w5", "w6"], "language": "fo"}, {"text": "w7 w8", "language": "eng"}]
+    lines: list[dict[str, Any]] = [
+        {"words": ["w5", "w6"], "language": "fo"},
+        {"text": "w7 w8", "language": "eng"},
+    ]
     jsonl = tmp_path / "a.jsonl"
     jsonl.write_text("\n".join(map(json.dumps, lines)))
     mixed = predict_file(jsonl, **common)
