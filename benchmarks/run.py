@@ -1,6 +1,6 @@
 """Measure everything, or some of it, and write `benchmarks/results/*.json` and docs/benchmarks.md.
 
-    python -m benchmarks.run [--full] [--adapters PYTHON] [forward rows memory training predicting]
+    python -m benchmarks.run [--full] [--adapters PYTHON] [NAME...]
 
 `--adapters` is the interpreter of an environment with `adapters` (and accelerate, for training) in
 it, which cannot live beside the transformers that we use. Left out, it is that of `.venv-peer`,
@@ -23,7 +23,9 @@ from benchmarks.forward import row_lines, run_lines
 from benchmarks.memory import memory_lines
 from benchmarks.peer import Peer
 from benchmarks.predicting import predicting_lines
+from benchmarks.registry import registry_lines
 from benchmarks.setting import FULL, SMALL, Size
+from benchmarks.startup import startup_lines
 from benchmarks.timing import fix_threads
 from benchmarks.training import training_lines
 
@@ -43,6 +45,8 @@ def _with_peer(measure: Callable[[Size, Peer | None], list[report.Line]]) -> Mea
 
 
 BENCHMARKS: dict[str, Measure] = {
+    "startup": startup_lines,
+    "registry": lambda size, _: registry_lines(size),
     "forward": _with_peer(run_lines),
     "rows": _with_peer(row_lines),
     "memory": lambda size, _: memory_lines(size),

@@ -1,75 +1,79 @@
-"""How long `ahl` takes to start, beside a Python that does nothing.
-
-    python benchmarks/startup.py [--runs 15]
+"""How long `ahl` takes to start, beside a Python that does nothing, and beside peers' imports.
 
 Each command runs in a fresh process; commands take turns, so that a busy machine hurts all alike.
-Printed: the median, what it adds to an empty Python start, and the ratio.
+Counted is the CPU time of the process, which waiting for a core does not lengthen, less that of an
+empty Python in the same round.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
-import statistics
+import resource
+import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
+
+from benchmarks.lines import Line
+from benchmarks.setting import Size
+from benchmarks.timing import Spread
 
 ROOT = Path(__file__).resolve().parent.parent
 AHL = (sys.executable, "-m", "adapterhub_lite")
+NOTHING = (sys.executable, "-c", "pass")
+UNIT = "s of CPU above an empty start"
 
 
-def commands(home: Path) -> dict[str, tuple[str, ...]]:
-    """Return the commands to time, by label."""
-    where = ("--home", str(home))
-    return {
-        "python -c pass": (sys.executable, "-c", "pass"),
-        "import adapterhub_lite": (sys.executable, "-c", "import adapterhub_lite"),
-        "ahl --help": (*AHL, "--help"),
-        "ahl list": (*AHL, *where, "list", "--limit", "10"),
-        "ahl resolve": (*AHL, *where, "resolve", "en", "gv", "--task", "pos"),
-        "import torch": (sys.executable, "-c", "import torch"),
-    }
-
-
-def seconds(command: tuple[str, ...]) -> float:
-    """Return how long one run takes, start to end."""
-    start = time.perf_counter()
-    subprocess.run(command, check=False, capture_output=True, env={**os.environ, "COLUMNS": "100"})
-    return time.perf_counter() - start
-
-
-def main() -> None:
-    """Time all commands and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--runs", type=int, default=15)
-    runs = parser.parse_args().runs
+def startup_lines(size: Size, python: str | None) -> list[Line]:
+    """Return a line a command; `python` is the interpreter that has `adapters`."""
+    rounds = 15 if size.name == "full" else 5
     with tempfile.TemporaryDirectory() as folder:
-        home = _home(Path(folder))
-        times: dict[str, list[float]] = {label: [] for label in commands(home)}
-        for _ in range(runs + 1):
-            for label, command in commands(home).items():
-                times[label].append(seconds(command))
-    floor = statistics.median(times["python -c pass"][1:])
-    print(f"{'command':<24}{'median':>9}{'added':>9}{'ratio':>8}")
-    for label, values in times.items():
-        median = statistics.median(values[1:])
-        print(f"{label:<24}{median:>8.3f}s{median - floor:>8.3f}s{median / floor:>8.1f}")
+        commands = _commands(Path(folder), python)
+        taken = {name: _added(command, rounds) for name, command in commands.items()}
+    peers = {name: taken[f"import {name}"] for name in ("peft", "adapters") if _has(taken, name)}
+    return [
+        Line("import adapterhub_lite", UNIT, taken["import adapterhub_lite"], peers=peers),
+        Line("ahl --help", UNIT, taken["ahl --help"], reach=0.15),
+        Line(
+            "ahl resolve",
+            UNIT,
+            taken["ahl resolve"],
+            reach=0.35,
+            floor=taken["import sqlalchemy.orm"].median,
+            note="floor: importing SQLAlchemy with its typed tables",
+        ),
+        Line("import torch, to compare", UNIT, taken["import torch"]),
+    ]
 
 
-def _home(folder: Path) -> Path:
-    """Return a copy of the repository's home, or an empty home where it has none yet."""
-    from adapterhub_lite import Home
-
-    registry = ROOT / "registry.db"
-    if registry.exists():
-        (folder / "registry.db").write_bytes(registry.read_bytes())
-    else:
-        _ = Home.init(folder).registry
-    return folder
+def _has(taken: dict[str, Spread], peer: str) -> bool:
+    return f"import {peer}" in taken
 
 
-if __name__ == "__main__":
-    main()
+def _commands(folder: Path, python: str | None) -> dict[str, tuple[str, ...]]:
+    shutil.copy(ROOT / "registry.db", folder)
+    shutil.copytree(ROOT / "plugins", folder / "plugins")
+    request = ("resolve", "en", "gv", "--task", "pos", "--base", "e5-mmt-6")
+    found: dict[str, tuple[str, ...]] = {
+        f"import {name}": (sys.executable, "-c", f"import {name}")
+        for name in ("adapterhub_lite", "sqlalchemy.orm", "torch", "peft")
+    }
+    found["ahl --help"] = (*AHL, "--help")
+    found["ahl resolve"] = (*AHL, "--home", str(folder), *request)
+    if python:
+        found["import adapters"] = (python, "-c", "import adapters")
+    return found
+
+
+def _added(command: tuple[str, ...], rounds: int) -> Spread:
+    _seconds(command)
+    return Spread.of([_seconds(command) - _seconds(NOTHING) for _ in range(rounds)])
+
+
+def _seconds(command: tuple[str, ...]) -> float:
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    environment = {**os.environ, "COLUMNS": "100", "PYTHONWARNINGS": "ignore"}
+    subprocess.run(command, check=True, capture_output=True, env=environment)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime

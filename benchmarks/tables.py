@@ -12,6 +12,8 @@ from typing import Any
 RESULTS = Path(__file__).parent / "results"
 DOCS = Path(__file__).parent.parent / "docs" / "benchmarks.md"
 TITLES = {
+    "startup": "Starting",
+    "registry": "Registry and resolver",
     "forward": "One forward pass",
     "rows": "Rows: another composition for every row of a batch",
     "memory": "Switching, attaching, memory",

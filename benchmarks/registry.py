@@ -1,28 +1,27 @@
 """Index adapters in bulk and resolve among them, at 1,000, 100,000 and 1,000,000 adapters.
 
-    python benchmarks/resolving.py [--sizes 1000 100000] [--database URL]
+    python -m benchmarks.registry --database URL [--sizes 1000 100000]     (an empty PostgreSQL)
 
 The registry holds records only.  Per thousand adapters there is one base with 450 language
 adapters, 50 bilingual ones and 500 task adapters (50 tasks, labels in 10 languages), so a request
 has the same candidates at every size, and what is measured is finding them.  Every request is
-another pair.  The floor is one indexed query by primary key over the same connection, five times:
-a request asks for task adapters, target, source, pairs and scores.
+another pair.  The floor is one query by primary key over the same connection, five times: a request
+asks for task adapters, target, source, pairs and scores.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import product
 from pathlib import Path
 from string import ascii_lowercase
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 
 from adapterhub_lite import plugins
 from adapterhub_lite.adapter import (
@@ -43,6 +42,9 @@ from adapterhub_lite.registry import Addition, Registry
 from adapterhub_lite.registry.tables import AdapterRow
 from adapterhub_lite.resolver import Request
 from adapterhub_lite.resolver.answer import answer
+from benchmarks.lines import Line
+from benchmarks.setting import SMALL, Size
+from benchmarks.timing import Spread
 
 LANGUAGES = tuple(f"q{a}{b}" for a, b in product(ascii_lowercase[:20], ascii_lowercase))[:450]
 """Codes for private use (ISO 639-3: qaa to qtz), which are nobody's language."""
@@ -116,53 +118,75 @@ def requests(count: int) -> Iterator[Request]:
         yield Request(source, target, TASKS[number % 50], base="base-0")
 
 
-def milliseconds(work: Callable[[], object]) -> float:
-    """Return how long one call takes on this process's CPU clock and the wall, the larger one."""
-    start = time.perf_counter()
-    work()
-    return 1000 * (time.perf_counter() - start)
-
-
-def measure(url: str | Path, size: int) -> dict[str, float]:
-    """Fill a registry and resolve in it."""
+def measure(url: str | Path, size: int) -> tuple[float, list[float], list[float]]:
+    """Fill a registry; return adapters added a second, and milliseconds of requests and floors."""
     loaded = plugins.load(entry_points=False)
     with Registry(url, create=True) as registry:
-        cpu, wall = time.process_time(), time.perf_counter()
+        start = time.process_time()
         registry.add_many(additions(size))
-        cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
+        rate = size / (time.process_time() - start)
         asked = list(requests(REQUESTS))
         for request in asked[:20]:
             answer(request, registry, loaded)
-        times = [milliseconds(lambda r=r: answer(r, registry, loaded)) for r in asked]  # type: ignore[misc]
-        floor = [milliseconds(lambda: _floor(registry)) for _ in range(REQUESTS)]
-    return {
-        "adapters": size,
-        "added a second (wall)": size / wall,
-        "added a second (CPU)": size / cpu,
-        "resolve, median ms": statistics.median(times),
-        "resolve, 90th percentile ms": statistics.quantiles(times, n=10)[-1],
-        "floor ms": statistics.median(floor),
-    }
+        taken = [_milliseconds(partial(answer, r, registry, loaded)) for r in asked]
+        floors = [_milliseconds(partial(_floor, registry)) for _ in range(REQUESTS)]
+    return rate, taken, floors
+
+
+def _milliseconds(work: Callable[[], object]) -> float:
+    start = time.process_time()
+    work()
+    return 1000 * (time.process_time() - start)
 
 
 def _floor(registry: Registry) -> None:
-    with registry.database.read() as connection:
+    with registry.snapshot(), registry.database.read() as connection:
         for key in range(1, 6):
-            connection.execute(select(AdapterRow.manifest).where(AdapterRow.id == key)).one()
+            connection.execute(_BY_KEY, {"key": key}).one()
+
+
+_BY_KEY = select(AdapterRow.manifest).where(AdapterRow.id == bindparam("key"))
+
+
+def registry_lines(size: Size, url: str | None = None, sizes: tuple[int, ...] = ()) -> list[Line]:
+    """Return two lines a size: what is added in a second, and how long a request takes."""
+    sizes = sizes or ((1000, 100_000, 1_000_000) if size.name == "full" else (1000, 20_000))
+    where = "PostgreSQL" if url else "SQLite"
+    lines: list[Line] = []
+    first = 0.0
+    with tempfile.TemporaryDirectory() as folder:
+        for count in sizes:
+            rate, taken, floors = measure(url or Path(folder) / f"{count}.db", count)
+            spread = Spread.of(taken)
+            first = first or spread.median
+            lines += [
+                Line(
+                    f"resolve among {count:,} adapters, {where}",
+                    "ms",
+                    spread,
+                    reach=2.0,
+                    floor=statistics.median(floors),
+                    note=f"{spread.median / first:.2f} times that among {sizes[0]:,}, reach 1.5",
+                ),
+                Line(
+                    f"add {count:,} adapters in bulk, {where}",
+                    "adapters a second of CPU",
+                    Spread(rate, rate, rate),
+                    reach=20_000,
+                    better="high",
+                ),
+            ]
+    return lines
 
 
 def main() -> None:
-    """Measure every size, and print a table and JSON."""
+    """Measure in the database that is named, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sizes", type=int, nargs="+", default=[1000, 100_000])
-    parser.add_argument("--database", help="URL of an empty database, instead of SQLite files")
+    parser.add_argument("--database", required=True, help="URL of an empty database")
     given = parser.parse_args()
-    rows = []
-    with tempfile.TemporaryDirectory() as folder:
-        for size in given.sizes:
-            rows.append(measure(given.database or Path(folder) / f"{size}.db", size))
-            print("  ".join(f"{k} {v:,.2f}" for k, v in rows[-1].items()), file=sys.stderr)
-    print(json.dumps(rows, indent=2))
+    for line in registry_lines(SMALL, given.database, tuple(given.sizes)):
+        print(f"{line.what}: {line.ours.median:,.2f} {line.unit}  {line.note}")
 
 
 if __name__ == "__main__":
