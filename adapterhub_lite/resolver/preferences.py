@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cmp_to_key
 from typing import Any
 
 from adapterhub_lite.resolver.proposals import Proposal
@@ -130,8 +131,26 @@ def order(proposals: Sequence[Proposal], records: Records) -> list[Proposal]:
 
 
 def assumed(proposals: Sequence[Proposal], records: Records) -> list[Proposal]:
-    """Return the proposals in the order of assumptions alone."""
-    return sorted(proposals, key=lambda p: tuple(f.key(p, records) for f in PREFERENCES))
+    """Return the proposals in the order of assumptions alone.
+
+    A preference is asked only where all before it are level: some read facts about languages.
+    """
+    known: dict[tuple[int, int], Any] = {}
+
+    def key(number: int, proposal: Proposal) -> Any:
+        place = number, id(proposal)
+        if place not in known:
+            known[place] = PREFERENCES[number].key(proposal, records)
+        return known[place]
+
+    def compare(one: Proposal, other: Proposal) -> int:
+        for number in range(len(PREFERENCES)):
+            ours, theirs = key(number, one), key(number, other)
+            if ours != theirs:
+                return -1 if ours < theirs else 1
+        return 0
+
+    return sorted(proposals, key=cmp_to_key(compare))
 
 
 def _first(left: list[Proposal], records: Records) -> Proposal:
