@@ -17,8 +17,14 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / ".venv-peer"
 UNAVAILABLE = "unavailable.txt"
-PACKAGES = ("adapters==1.3.0", "transformers==4.57.6", "torch==2.13.0", "numpy==2.4.6")
-"""The library, what it pins, and the torch that everything else runs with."""
+PACKAGES = (
+    "adapters==1.3.0",
+    "transformers==4.57.6",
+    "torch==2.13.0",
+    "numpy==2.4.6",
+    "accelerate==1.15.0",
+)
+"""The library, what it pins, the torch that all else runs with, and what its trainer needs."""
 
 
 def interpreter(folder: Path = FOLDER) -> Path:
