@@ -142,7 +142,7 @@ def _with_peer(subject: Subject) -> str:
             "With [adapters](https://github.com/adapter-hub/adapters):\n\n```python\n"
             "from adapters import AutoAdapterModel\n\n"
             f'model = AutoAdapterModel.from_pretrained("{base}")\n'
-            f'name = model.load_adapter("{subject.repo}", use_safetensors=True)\n'
+            f'name = model.load_adapter("{subject.repo}")\n'
             "model.set_active_adapters(name)\n```"
         )
     else:

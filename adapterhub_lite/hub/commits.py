@@ -21,7 +21,7 @@ from adapterhub_lite.hub.connection import Connection, patiently
 from adapterhub_lite.hub.download import Progress
 from adapterhub_lite.hub.failures import passes, status_of
 from adapterhub_lite.hub.listing import Listing, listing
-from adapterhub_lite.hub.names import SAFE, RepoRef
+from adapterhub_lite.hub.names import SENT, RepoRef
 from adapterhub_lite.hub.staging import Staged
 
 
@@ -50,7 +50,7 @@ def change(staged: Sequence[Staged], parent: Listing) -> Change:
     """Return what makes a repository hold exactly these files of the names that are ours."""
     paths = {item.path for item in staged}
     stale = (
-        p for p in parent.files if p.rpartition("/")[2] in SAFE and _ours(p) and p not in paths
+        p for p in parent.files if p.rpartition("/")[2] in SENT and _ours(p) and p not in paths
     )
     send = tuple(item for item in staged if not item.same_as(parent.files.get(item.path)))
     return Change(send, tuple(sorted(stale)), parent)

@@ -39,7 +39,10 @@ WITHOUT_CONFIG = ("pytorch_diff.bin",)
 """Weights that are a whole adapter by themselves (LT-SFT)."""
 
 SAFE = frozenset({*OWN, *PEER_CONFIGS, *PEER_WEIGHTS, CARD, STACK})
-"""Every name that is ever sent, or taken unasked."""
+"""Every name that is taken unasked."""
+
+SENT = SAFE | {"pytorch_adapter.bin", "pytorch_model_head.bin"}
+"""Every name that is ever sent: `adapters` looks for its `.bin` first (decision 13)."""
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _FOLDER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")

@@ -21,7 +21,7 @@ from adapterhub_lite.errors import HubError, RefError
 from adapterhub_lite.hub import card, card_text, peers
 from adapterhub_lite.hub.card import Subject
 from adapterhub_lite.hub.listing import Entry
-from adapterhub_lite.hub.names import CARD, PEER_CONFIGS, SAFE
+from adapterhub_lite.hub.names import CARD, PEER_CONFIGS, SENT
 
 if TYPE_CHECKING:
     from adapterhub_lite.home import Home
@@ -76,7 +76,7 @@ def collect(folder: Path) -> tuple[Staged, ...]:
     """
     found = [path for path in sorted(folder.rglob("*")) if path.is_symlink() or not path.is_dir()]
     for path in found:
-        if path.is_symlink() or not path.is_file() or path.name not in SAFE:
+        if path.is_symlink() or not path.is_file() or path.name not in SENT:
             raise HubError(f"`{path.name}` is not among the files that are ever sent")
     return tuple(_staged(folder, path) for path in found)
 
@@ -106,7 +106,7 @@ def _add_peer(
     aside = folder.with_name(f"{folder.name}-peer-{adapter.digest[: digests.SHORT]}")
     layout, notes = peers.write_files(adapter, home, aside)
     for path in sorted(aside.iterdir()) if layout else ():
-        if path.name in SAFE and path.name != CARD and path.is_file() and not path.is_symlink():
+        if path.name in SENT and path.name != CARD and path.is_file() and not path.is_symlink():
             path.rename(target / path.name)
     return layout, notes
 

@@ -154,7 +154,7 @@ def test_the_card_says_how_to_use_it_in_the_peer(
     add(home, base, Bottleneck(), {}, "bottleneck", tmp_path / "other")
     push("bottleneck", "lab/bn", home=home, endpoint=hub.endpoint, token=TOKEN)
     card = hub.files("lab/bn")["README.md"].decode()
-    assert 'model.load_adapter("lab/bn", use_safetensors=True)' in card
+    assert 'model.load_adapter("lab/bn")' in card
     assert "library_name: adapter-transformers" in card
     assert {"adapter_config.json", "adapter.safetensors"} <= set(hub.files("lab/bn"))
 
