@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 SHARED = "shared."
 HEAD = "head."
 
-_shapes: weakref.WeakKeyDictionary[nn.Module, dict[tuple[str, ...], dict[str, torch.Size]]] = (
+_shapes: weakref.WeakKeyDictionary[nn.Module, dict[tuple[object, ...], dict[str, torch.Size]]] = (
     weakref.WeakKeyDictionary()
 )
 
@@ -204,10 +204,13 @@ def expected_shapes(
 ) -> dict[str, torch.Size]:
     """Return names and shapes of all tensors that an adapter with this manifest has.
 
-    Adapters that can replace each other have the same, so it is found out once a model.
+    Adapters that can replace each other have the same, so it is found out once a model.  Classes
+    are told apart, not names: a plugin may be loaded again after a change.
     """
     known = _shapes.setdefault(anatomy.model, {})
-    key = tuple(map(str, (anatomy.family, method.name, config, manifest.leave_out, manifest.head)))
+    head = plugins.task_type(manifest.head.type) if manifest.head else None
+    words = map(str, (anatomy.family, config, manifest.leave_out, manifest.head))
+    key = (type(method), type(head), *words)
     if key not in known:
         known[key] = _expected_shapes(anatomy, method, config, manifest, plugins)
     return known[key]
