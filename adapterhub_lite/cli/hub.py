@@ -10,14 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from adapterhub_lite.adapter import Kind
 from adapterhub_lite.cli.command import command, settings, to_json
-from adapterhub_lite.cli.exchange import language_uses
+from adapterhub_lite.cli.details import detail_options, details_of
 from adapterhub_lite.cli.output import table
-from adapterhub_lite.cli.records import KINDS, summary
+from adapterhub_lite.cli.records import summary
 
 if TYPE_CHECKING:
-    from adapterhub_lite.exchange import Details
     from adapterhub_lite.hub import Pulled, PulledStack, Pushed
     from adapterhub_lite.hub.download import Progress
 
@@ -105,16 +103,8 @@ def _done(pushed: Pushed) -> str:
     "--max-size", type=click.FloatRange(min=0), metavar="MB", help="Take no more [default: 2147]."
 )
 @click.option("--lock", type=click.Path(path_type=Path), help="With --stack: write its lock here.")
-@click.option("--kind", type=click.Choice(KINDS), help="What the adapter is for.")
-@click.option("--lang", help="Language of a language adapter.")
-@click.option("--source", "sources", multiple=True, help="Language of the labels; repeatable.")
-@click.option("--target", help="Target of a bilingual adapter.")
-@click.option("--task", help="Task of a task adapter.")
-@click.option("--dataset", help="Data set that it was trained on.")
-@click.option("--over", multiple=True, help="Ref of an adapter underneath, bottom first.")
-@click.option("--seen", multiple=True, help="Ref of an adapter that training cycled through.")
+@detail_options
 @click.option("--base", help="Base model, where the files name none or a path.")
-@click.option("--licence", help="Licence of the weights.")
 def pull(
     repo: str,
     stack: bool,
@@ -150,7 +140,7 @@ def pull(
         if stack:
             _show_stack(hub.pull_stack(repo, **shared), lock)
             return
-        details = _details(**said)
+        details = details_of(**said) if any(said.values()) else None
         pulled = hub.pull(
             repo, name=name, details=details, base=base, allow_pickle=allow_pickle, **shared
         )
@@ -164,22 +154,6 @@ def _check_options(*, stack: bool, lock: Path | None, **single: Any) -> None:
         raise click.UsageError(f"'--{option}' is for one adapter, not for a stack")
     if lock is not None and not stack:
         raise click.UsageError("'--lock' is for a stack: give '--stack' as well")
-
-
-def _details(**said: Any) -> Details | None:
-    if not any(said.values()):
-        return None
-    from adapterhub_lite.exchange import Details
-
-    return Details(
-        kind=Kind(said["kind"]) if said["kind"] else None,
-        languages=language_uses(said["lang"], said["sources"], said["target"]),
-        task=said["task"],
-        dataset=said["dataset"],
-        over=said["over"],
-        seen=said["seen"],
-        licence=said["licence"],
-    )
 
 
 def _show(pulled: Pulled) -> None:
