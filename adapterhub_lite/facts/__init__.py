@@ -13,7 +13,6 @@ import gzip
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib.resources import files
 from typing import NamedTuple
 
 
@@ -229,4 +228,6 @@ def _names() -> dict[str, tuple[str, ...]]:
 
 
 def _read(name: str) -> bytes:
+    from importlib.resources import files  # `ahl --help` imports this module and reads nothing
+
     return gzip.decompress((files("adapterhub_lite.facts") / "data" / name).read_bytes())
