@@ -1,6 +1,6 @@
 """Facts about languages: family, place, scripts, word order, names; from files, read when asked.
 
-The files are made by `facts/make_facts.py` in the repository, one a licence (`data/NOTICE.md`).
+The files are made by `starter/make_facts.py` in the repository, one a licence (`data/NOTICE.md`).
 Nothing here knows adapters.  The tree is read in about 20 ms, the first time that it is needed.
 
 A macrolanguage has no place in a family tree; the language that CLDR takes for it stands for it

@@ -1,7 +1,7 @@
 """Make the tables of facts about languages in `adapterhub_lite/facts/data`.
 
     python -m venv build && build/bin/pip install qwanqwa==1.2.1 lang2vec==1.1.2 langcodes numpy
-    build/bin/python facts/make_facts.py
+    build/bin/python starter/make_facts.py
 
 Both packages are needed here only: one takes seconds and 400 MB to load, the other drags numpy
 along.  Their data files are read directly.  One file a licence; `NOTICE.md` beside them says whose
