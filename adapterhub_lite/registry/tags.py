@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import BindParameter, Connection, Select, bindparam, or_, select
+from sqlalchemy import BindParameter, CompoundSelect, Connection, Select, bindparam, select, union
 
 from adapterhub_lite.adapter import BaseIdentity
 from adapterhub_lite.registry.search import base_values, same_base
@@ -58,13 +58,12 @@ def _few(*, known: bool) -> Select[int, str]:
 
 
 @lru_cache(maxsize=2)
-def _among(*, known: bool) -> Select[Any]:
+def _among(*, known: bool) -> CompoundSelect[Any]:
     bases = select(BaseRow.id).where(same_base(known=known))
     spelt = (LanguageRow.tag >= bindparam("low")) & (LanguageRow.tag < bindparam("high"))
     tags: BindParameter[Any] = bindparam("tags", expanding=True)
-    return (
-        select(LanguageRow.tag)
-        .where(LanguageRow.kind == bindparam("kind"), LanguageRow.base_id.in_(bases))
-        .where(or_(LanguageRow.tag.in_(tags), spelt))
-        .distinct()
+    mine = select(LanguageRow.tag).where(
+        LanguageRow.kind == bindparam("kind"), LanguageRow.base_id.in_(bases)
     )
+    # Two questions, not one with OR: for that SQLite would read each tag's adapters of all bases.
+    return union(mine.where(LanguageRow.tag.in_(tags)), mine.where(spelt))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from sqlalchemy import event
 
 from adapterhub_lite.adapter import Kind, Role
 from adapterhub_lite.registry import Registry
-from tests.registry.making import BASE, fill, score, task
+from tests.registry.making import BASE, fill, manifest, score, task
 
 QUESTIONS: dict[str, Callable[[Registry], object]] = {
     "name": lambda r: r.get("sw-wiki"),
@@ -25,6 +26,7 @@ QUESTIONS: dict[str, Callable[[Registry], object]] = {
     "base": lambda r: r.find(base=BASE, kind=Kind.TASK),
     "base by name": lambda r: r.find(base_name="mini-base"),
     "task alone": lambda r: r.find(task="pos"),
+    "tags": lambda r: r.tags_among(Kind.LANGUAGE, BASE, ("sw", "fo"), language="sw"),
     "scores": lambda r: r.scores(task="ner", language="sw"),
     "scores of a composition": lambda r: r.scores(composition="a"),
     "a base": lambda r: r.base("mini-base"),
@@ -95,12 +97,14 @@ def test_the_cost_of_a_question_does_not_grow(filled: Registry, tmp_path: Path) 
         raw.set_progress_handler(None, 1)
         return count
 
-    narrow = [QUESTIONS[name] for name in ("name", "language", "pair", "task", "scores")]
+    narrow = [QUESTIONS[n] for n in ("name", "language", "pair", "task", "tags", "scores")]
     before = [steps(ask) for ask in narrow]
     assert all(before)
     filled.add_many(
         Addition(task(str(n), source="de", name="ner" if n % 2 else f"task-{n}"), f"other-{n}")
         for n in range(3000)
     )
+    bases = [replace(BASE, name=f"base-{n}", fingerprint=f"{n:064x}") for n in range(300)]
+    filled.add_many(Addition(manifest(base.name, base=base), f"sw-{base.name}") for base in bases)
     after = [steps(ask) for ask in narrow]
     assert all(a <= b * 1.1 + 5 for a, b in zip(after, before, strict=True)), (before, after)
