@@ -85,7 +85,7 @@ class Download:
                 error: BaseException = ConnectionError(
                     f"`{entry.path}` ended after {stream.tell()} of {entry.size} bytes"
                 )
-            except Exception as caught:
+            except Exception as caught:  # of two HTTP libraries; `passes` says which to retry
                 error = caught
                 if not passes(caught):
                     raise
