@@ -39,7 +39,7 @@ from adapterhub_lite.digests import of_json
 from adapterhub_lite.manifest import digest as digest_of
 from adapterhub_lite.methods.bottleneck import BottleneckConfig
 from adapterhub_lite.registry import Addition, Registry
-from adapterhub_lite.registry.tables import AdapterRow
+from adapterhub_lite.registry.tables import ADAPTERS
 from adapterhub_lite.resolver import Request
 from adapterhub_lite.resolver.answer import answer
 from benchmarks.lines import Line
@@ -145,7 +145,7 @@ def _floor(registry: Registry) -> None:
             connection.execute(_BY_KEY, {"key": key}).one()
 
 
-_BY_KEY = select(AdapterRow.manifest).where(AdapterRow.id == bindparam("key"))
+_BY_KEY = select(ADAPTERS.c.manifest).where(ADAPTERS.c.id == bindparam("key"))
 
 
 def registry_lines(size: Size, url: str | None = None, sizes: tuple[int, ...] = ()) -> list[Line]:

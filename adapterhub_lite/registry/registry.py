@@ -21,7 +21,7 @@ from adapterhub_lite.errors import RefError, near
 from adapterhub_lite.registry import migrations, rows, scores, search, tags, text, writing
 from adapterhub_lite.registry.database import Database
 from adapterhub_lite.registry.rows import Addition, BaseEntry
-from adapterhub_lite.registry.tables import AdapterRow, BaseRow, NameRow
+from adapterhub_lite.registry.tables import ADAPTERS, BASES, NAMES
 
 
 class Registry:
@@ -160,7 +160,7 @@ class Registry:
     def names(self) -> list[str]:
         """Return every name and alias, sorted."""
         with self.database.read() as connection:
-            return list(connection.scalars(select(NameRow.name).order_by(NameRow.name)))
+            return list(connection.scalars(select(NAMES.c.name).order_by(NAMES.c.name)))
 
     def add_base(self, base: BaseIdentity, location: str | None = None) -> BaseEntry:
         """Register a base model; `location` is a path below the home, or a Hub id."""
@@ -170,7 +170,7 @@ class Registry:
     def bases(self) -> list[BaseEntry]:
         """Return every base that was registered or that an adapter names: registered ones first."""
         with self.database.read() as connection:
-            query = select(BaseRow.__table__).order_by(*_BASE_ORDER)
+            query = select(BASES).order_by(*_BASE_ORDER)
             return [rows.base_entry(row) for row in connection.execute(query)]
 
     def base(self, name_or_fingerprint: str) -> BaseEntry:
@@ -227,7 +227,7 @@ class Registry:
     def count(self) -> int:
         """Return how many adapters there are."""
         with self.database.read() as connection:
-            return int(connection.scalar(select(func.count()).select_from(AdapterRow)) or 0)
+            return int(connection.scalar(select(func.count()).select_from(ADAPTERS)) or 0)
 
     def dump(self) -> str:
         """Return the whole content as text: the same content gives the same text."""
@@ -245,22 +245,22 @@ def _tags(language: str | Sequence[str] | None) -> list[str] | None:
 _normal = lru_cache(maxsize=10_000)(languages.normalise)
 
 _BASE_ORDER = (
-    BaseRow.registered.desc(),
-    BaseRow.name,
-    (BaseRow.fingerprint == "").asc(),
-    BaseRow.fingerprint,
-    BaseRow.hidden_size.desc(),
-    BaseRow.revision,
-    BaseRow.architecture,
-    BaseRow.layers,
-    BaseRow.vocab_size,
+    BASES.c.registered.desc(),
+    BASES.c.name,
+    (BASES.c.fingerprint == "").asc(),
+    BASES.c.fingerprint,
+    BASES.c.hidden_size.desc(),
+    BASES.c.revision,
+    BASES.c.architecture,
+    BASES.c.layers,
+    BASES.c.vocab_size,
 )
 
 
 _WANTED: BindParameter[str] = bindparam("wanted")
-_NAMED = BaseRow.name.in_((_WANTED, bindparam("other")))
-_MARKED = (BaseRow.fingerprint == _WANTED) & (BaseRow.fingerprint != "")
-_ONE_BASE = select(BaseRow.__table__).where(or_(_NAMED, _MARKED)).order_by(*_BASE_ORDER)
+_NAMED = BASES.c.name.in_((_WANTED, bindparam("other")))
+_MARKED = (BASES.c.fingerprint == _WANTED) & (BASES.c.fingerprint != "")
+_ONE_BASE = select(BASES).where(or_(_NAMED, _MARKED)).order_by(*_BASE_ORDER)
 
 
 def _one_base(database: Database, wanted: str) -> BaseEntry:
@@ -268,7 +268,7 @@ def _one_base(database: Database, wanted: str) -> BaseEntry:
         spelt = {"wanted": wanted, "other": base_names.other(wanted)}
         rows_found = connection.execute(_ONE_BASE, spelt)
         found = [rows.base_entry(row) for row in rows_found]
-        names = [] if found else list(connection.scalars(select(BaseRow.name)))
+        names = [] if found else list(connection.scalars(select(BASES.c.name)))
     if not found:
         raise RefError(f"no base model `{wanted}` in the registry", hint=near(wanted, names))
     different = sorted({e.identity.fingerprint for e in found if e.identity.fingerprint})

@@ -11,18 +11,18 @@ from sqlalchemy import Connection, Select, bindparam, func, select
 from adapterhub_lite import digests
 from adapterhub_lite.adapter import Score
 from adapterhub_lite.composition import Composition
-from adapterhub_lite.registry.tables import ScoreRow
+from adapterhub_lite.registry.tables import SCORES
 
 _FIELDS = tuple(Score.__dataclass_fields__)
 _ORDER = (
-    ScoreRow.task,
-    ScoreRow.dataset,
-    ScoreRow.split,
-    ScoreRow.language,
-    ScoreRow.source_language,
-    ScoreRow.metric,
-    ScoreRow.composition,
-    ScoreRow.seed,
+    SCORES.c.task,
+    SCORES.c.dataset,
+    SCORES.c.split,
+    SCORES.c.language,
+    SCORES.c.source_language,
+    SCORES.c.metric,
+    SCORES.c.composition,
+    SCORES.c.seed,
 )
 
 
@@ -39,8 +39,8 @@ def find(
 @lru_cache(maxsize=64)
 def _question(columns: frozenset[str]) -> Select[Any]:
     """Return the query for one set of filters, built once (as in `search.py`)."""
-    fits = [getattr(ScoreRow, column) == bindparam(column) for column in sorted(columns)]
-    return select(ScoreRow.__table__).where(*fits).order_by(*_ORDER)
+    fits = [SCORES.c[column] == bindparam(column) for column in sorted(columns)]
+    return select(SCORES).where(*fits).order_by(*_ORDER)
 
 
 def count(connection: Connection, task: str, limit: int) -> int:
@@ -49,8 +49,8 @@ def count(connection: Connection, task: str, limit: int) -> int:
 
 
 _COUNT = select(func.count()).select_from(
-    select(ScoreRow.task)
-    .where(ScoreRow.task == bindparam("task"))
+    select(SCORES.c.task)
+    .where(SCORES.c.task == bindparam("task"))
     .limit(bindparam("limit"))
     .subquery()
 )

@@ -18,6 +18,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Select,
+    Table,
     bindparam,
     func,
     literal_column,
@@ -31,7 +32,7 @@ from adapterhub_lite.adapter import Adapter, BaseIdentity
 from adapterhub_lite.digests import SHORT
 from adapterhub_lite.errors import RefError, near
 from adapterhub_lite.registry import rows
-from adapterhub_lite.registry.tables import AdapterRow, BaseRow, LanguageRow, NameRow
+from adapterhub_lite.registry.tables import ADAPTERS, BASES, LANGUAGES, NAMES
 
 SHORTEST = 6
 """Letters that a digest's beginning must have to be a ref by itself."""
@@ -42,18 +43,18 @@ _WINDOW = 100
 _SHOWN = 8
 
 _ALIASES = (
-    select(func.aggregate_strings(NameRow.name, " "))
-    .where(NameRow.adapter_id == AdapterRow.id, NameRow.is_alias)
-    .correlate(AdapterRow)
+    select(func.aggregate_strings(NAMES.c.name, " "))
+    .where(NAMES.c.adapter_id == ADAPTERS.c.id, NAMES.c.is_alias)
+    .correlate(ADAPTERS)
     .scalar_subquery()
 )
-_ADAPTERS = select(
-    AdapterRow.id,
-    AdapterRow.digest,
-    AdapterRow.name,
-    AdapterRow.manifest,
-    AdapterRow.added,
-    AdapterRow.remote,
+_RECORDS = select(
+    ADAPTERS.c.id,
+    ADAPTERS.c.digest,
+    ADAPTERS.c.name,
+    ADAPTERS.c.manifest,
+    ADAPTERS.c.added,
+    ADAPTERS.c.remote,
     _ALIASES.label("aliases"),
 )
 
@@ -87,22 +88,22 @@ def base_values(base: BaseIdentity) -> dict[str, str]:
 @lru_cache(maxsize=1024)
 def _question(shape: frozenset[str], tags: int | None) -> Select[Any]:
     """Return the query for one set of filters and one number of tags."""
-    query = _ADAPTERS.order_by(AdapterRow.name, AdapterRow.digest)
+    query = _RECORDS.order_by(ADAPTERS.c.name, ADAPTERS.c.digest)
     narrow = {"kind", "task"} & shape
     if "limit" in shape:
         query = query.limit(bindparam("limit"))
     if tags is not None or "role" in shape:
-        query = query.where(AdapterRow.id.in_(_with_language(shape, tags, narrow)))
+        query = query.where(ADAPTERS.c.id.in_(_with_language(shape, tags, narrow)))
     else:
-        query = query.where(*_narrowed(AdapterRow, shape, narrow))
+        query = query.where(*_narrowed(ADAPTERS, shape, narrow))
     rest = sorted(shape & {"method", "dataset", "config_digest", "remote"})
-    return query.where(*(getattr(AdapterRow, key) == bindparam(key) for key in rest))
+    return query.where(*(ADAPTERS.c[key] == bindparam(key) for key in rest))
 
 
 def _with_language(shape: frozenset[str], tags: int | None, narrow: set[str]) -> Any:
-    query = select(LanguageRow.adapter_id).where(*_narrowed(LanguageRow, shape, narrow))
+    query = select(LANGUAGES.c.adapter_id).where(*_narrowed(LANGUAGES, shape, narrow))
     if "role" in shape:
-        query = query.where(LanguageRow.role == bindparam("role"))
+        query = query.where(LANGUAGES.c.role == bindparam("role"))
     if tags is None:
         return query
     wanted: list[BindParameter[str]] = [bindparam(f"tag{number}") for number in range(tags)]
@@ -111,48 +112,46 @@ def _with_language(shape: frozenset[str], tags: int | None, narrow: set[str]) ->
     )  # spelt like the index that only has such rows
     # Members of a macrolanguage are few, adapters for a task many: `|| ''` keeps SQLite from
     # walking through the task's index for the former.
-    members = select(LanguageRow.adapter_id).where(
-        *_narrowed(LanguageRow, shape, narrow - {"task"}),
-        *([LanguageRow.task + "" == bindparam("task")] if "task" in narrow else []),
-        *([LanguageRow.role == bindparam("role")] if "role" in shape else []),
+    members = select(LANGUAGES.c.adapter_id).where(
+        *_narrowed(LANGUAGES, shape, narrow - {"task"}),
+        *([LANGUAGES.c.task + "" == bindparam("task")] if "task" in narrow else []),
+        *([LANGUAGES.c.role == bindparam("role")] if "role" in shape else []),
     )
     return union(
-        query.where(LanguageRow.tag.in_(wanted)),
-        members.where(member, LanguageRow.macro.in_(wanted)),
+        query.where(LANGUAGES.c.tag.in_(wanted)),
+        members.where(member, LANGUAGES.c.macro.in_(wanted)),
     )
 
 
-def _narrowed(
-    table: type[AdapterRow] | type[LanguageRow], shape: frozenset[str], narrow: set[str]
-) -> list[ColumnElement[bool]]:
-    found = [getattr(table, key) == bindparam(key) for key in sorted(narrow)]
+def _narrowed(table: Table, shape: frozenset[str], narrow: set[str]) -> list[ColumnElement[bool]]:
+    found = [table.c[key] == bindparam(key) for key in sorted(narrow)]
     if "name" in shape:
         same = same_base(known="fingerprint" in shape)
-        found.append(table.base_id.in_(select(BaseRow.id).where(same)))
+        found.append(table.c.base_id.in_(select(BASES.c.id).where(same)))
     if "base_name" in shape:
-        spellings = BaseRow.name.in_((bindparam("base_name"), bindparam("other_base_name")))
-        found.append(table.base_id.in_(select(BaseRow.id).where(spellings)))
+        spellings = BASES.c.name.in_((bindparam("base_name"), bindparam("other_base_name")))
+        found.append(table.c.base_id.in_(select(BASES.c.id).where(spellings)))
     return found
 
 
 def same_base(*, known: bool) -> ColumnElement[bool]:
     """Return `BaseIdentity.same_as` as a condition; `known`: the base has a fingerprint."""
-    named = BaseRow.name.in_((bindparam("name"), bindparam("other_name")))
+    named = BASES.c.name.in_((bindparam("name"), bindparam("other_name")))
     if not known:
         return named
-    return or_(BaseRow.fingerprint == bindparam("fingerprint"), named & (BaseRow.fingerprint == ""))
+    return or_(BASES.c.fingerprint == bindparam("fingerprint"), named & (BASES.c.fingerprint == ""))
 
 
-_MEANT = select(NameRow.adapter_id).where(NameRow.name == bindparam("name")).scalar_subquery()
-_BY_NAME = _ADAPTERS.where(AdapterRow.id == _MEANT)
+_MEANT = select(NAMES.c.adapter_id).where(NAMES.c.name == bindparam("name")).scalar_subquery()
+_BY_NAME = _RECORDS.where(ADAPTERS.c.id == _MEANT)
 _BY_DIGEST = (
-    _ADAPTERS.where(AdapterRow.digest >= bindparam("low"), AdapterRow.digest < bindparam("high"))
-    .order_by(AdapterRow.digest)
+    _RECORDS.where(ADAPTERS.c.digest >= bindparam("low"), ADAPTERS.c.digest < bindparam("high"))
+    .order_by(ADAPTERS.c.digest)
     .limit(_SHOWN + 1)
 )
-_EVER_NAMED = or_(AdapterRow.name == bindparam("name"), AdapterRow.id == _MEANT)
+_EVER_NAMED = or_(ADAPTERS.c.name == bindparam("name"), ADAPTERS.c.id == _MEANT)
 _BY_BOTH = _BY_DIGEST.where(_EVER_NAMED)
-_VERSIONS = _ADAPTERS.where(_EVER_NAMED).order_by(AdapterRow.digest).limit(_SHOWN + 1)
+_VERSIONS = _RECORDS.where(_EVER_NAMED).order_by(ADAPTERS.c.digest).limit(_SHOWN + 1)
 
 
 def get(connection: Connection, ref: str) -> Any:
@@ -232,7 +231,7 @@ def _unknown(connection: Connection, ref: str) -> RefError:
 
 def nearby(connection: Connection, name: str) -> list[str]:
     """Return names around `name` in the order of names: where a misspelt one is usually found."""
-    column = NameRow.name
+    column = NAMES.c.name
     after = select(column).where(column >= name).order_by(column).limit(_WINDOW)
     before = select(column).where(column < name).order_by(column.desc()).limit(_WINDOW)
     return [*connection.scalars(before), *connection.scalars(after)]

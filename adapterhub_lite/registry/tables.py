@@ -10,22 +10,25 @@ any size.  Integer keys are internal and given out by the one writer at a time (
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any, ClassVar
+from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
+    Column,
     DateTime,
     Dialect,
     Float,
     ForeignKey,
     Index,
     Integer,
+    MetaData,
+    Table,
     Text,
     TypeDecorator,
     UniqueConstraint,
     text,
 )
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 TEXT = Text().with_variant(Text(collation="C"), "postgresql")
 """Text that sorts by code point in both databases, so that prefixes are ranges of an index."""
@@ -61,126 +64,132 @@ class Moment(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
-class Table(DeclarativeBase):
-    """Base class of all tables."""
-
-    type_annotation_map: ClassVar = {str: TEXT, datetime: Moment}
+METADATA = MetaData()
 
 
-class BaseRow(Table):
-    """A base model, as adapters name it; `registered` ones were added by themselves."""
-
-    __tablename__ = "bases"
-    __table_args__ = (
-        UniqueConstraint(
-            "name", "fingerprint", "revision", "architecture", "hidden_size", "layers", "vocab_size"
-        ),
-        Index("bases_fingerprint", "fingerprint"),
-    )
-
-    id: Mapped[int] = mapped_column(KEY, primary_key=True, autoincrement=False)
-    name: Mapped[str]
-    architecture: Mapped[str]
-    hidden_size: Mapped[int]
-    layers: Mapped[int]
-    vocab_size: Mapped[int]
-    fingerprint: Mapped[str]
-    revision: Mapped[str]
-    location: Mapped[str | None]
-    registered: Mapped[bool]
+def _key(name: str, *constraints: ForeignKey, primary: bool = False) -> Column[int]:
+    return Column(name, KEY, *constraints, primary_key=primary, autoincrement=False, nullable=False)
 
 
-class AdapterRow(Table):
-    """An adapter; `name` is the one it was added under, which stays when the name moves on."""
-
-    __tablename__ = "adapters"
-    __table_args__ = (
-        UniqueConstraint("digest"),
-        Index("adapters_name", "name", "digest"),
-        Index("adapters_base", "base_id", "kind"),
-        Index("adapters_task", "task", "base_id", **only_where("task IS NOT NULL")),
-    )
-
-    id: Mapped[int] = mapped_column(KEY, primary_key=True, autoincrement=False)
-    digest: Mapped[str]
-    name: Mapped[str]
-    kind: Mapped[str]
-    base_id: Mapped[int] = mapped_column(KEY, ForeignKey("bases.id"))
-    method: Mapped[str]
-    config_digest: Mapped[str]
-    task: Mapped[str | None]
-    dataset: Mapped[str | None]
-    remote: Mapped[bool]
-    added: Mapped[datetime]
-    manifest: Mapped[str]
+def _text(name: str, *, primary: bool = False, nullable: bool = False) -> Column[str]:
+    return Column(name, TEXT, primary_key=primary, nullable=nullable)
 
 
-class NameRow(Table):
-    """A name or alias, and the adapter that it means now."""
-
-    __tablename__ = "names"
-    __table_args__ = (Index("names_adapter", "adapter_id"), {"sqlite_with_rowid": False})
-
-    name: Mapped[str] = mapped_column(primary_key=True)
-    adapter_id: Mapped[int] = mapped_column(KEY, ForeignKey("adapters.id", ondelete="CASCADE"))
-    is_alias: Mapped[bool]
+def _number(name: str, *, primary: bool = False) -> Column[int]:
+    return Column(name, Integer, primary_key=primary, autoincrement=False, nullable=False)
 
 
-class LanguageRow(Table):
-    """A language of an adapter; the columns after `role` are copies of the adapter's."""
-
-    __tablename__ = "languages"
-    __table_args__ = (
-        Index("languages_tag", "tag", "kind", "base_id"),
-        Index("languages_macro", "macro", "kind", "base_id", **only_where("macro <> tag")),
-        Index("languages_task", "task", "tag", "base_id", **only_where("task IS NOT NULL")),
-        {"sqlite_with_rowid": False},
-    )
-
-    adapter_id: Mapped[int] = mapped_column(
-        KEY, ForeignKey("adapters.id", ondelete="CASCADE"), primary_key=True
-    )
-    position: Mapped[int] = mapped_column(primary_key=True)
-    tag: Mapped[str]
-    macro: Mapped[str]
-    role: Mapped[str]
-    kind: Mapped[str]
-    base_id: Mapped[int] = mapped_column(KEY)
-    task: Mapped[str | None]
+def _flag(name: str) -> Column[bool]:
+    return Column(name, Boolean, nullable=False)
 
 
-class UnderneathRow(Table):
-    """An adapter (by digest, in this registry or not) that was frozen underneath in training."""
-
-    __tablename__ = "underneath"
-    __table_args__ = (Index("underneath_digest", "digest"), {"sqlite_with_rowid": False})
-
-    adapter_id: Mapped[int] = mapped_column(
-        KEY, ForeignKey("adapters.id", ondelete="CASCADE"), primary_key=True
-    )
-    digest: Mapped[str] = mapped_column(primary_key=True)
+def _moment(name: str) -> Column[datetime]:
+    return Column(name, Moment, nullable=False)
 
 
-class ScoreRow(Table):
-    """A measured result; `identity` is a digest over all that tells two scores apart."""
+def _adapter(*, primary: bool = False) -> Column[int]:
+    return _key("adapter_id", ForeignKey("adapters.id", ondelete="CASCADE"), primary=primary)
 
-    __tablename__ = "scores"
-    __table_args__ = (
-        Index("scores_task", "task", "language", "dataset"),
-        Index("scores_composition", "composition_digest"),
-    )
 
-    identity: Mapped[str] = mapped_column(primary_key=True)
-    composition_digest: Mapped[str]
-    composition: Mapped[str]
-    task: Mapped[str]
-    dataset: Mapped[str]
-    split: Mapped[str]
-    language: Mapped[str]
-    source_language: Mapped[str]
-    metric: Mapped[str]
-    value: Mapped[float] = mapped_column(Float(53))
-    n: Mapped[int] = mapped_column(BigInteger)
-    seed: Mapped[int] = mapped_column(BigInteger)
-    when: Mapped[datetime]
-    origin: Mapped[str]
+BASES = Table(
+    "bases",
+    METADATA,
+    _key("id", primary=True),
+    _text("name"),
+    _text("architecture"),
+    _number("hidden_size"),
+    _number("layers"),
+    _number("vocab_size"),
+    _text("fingerprint"),
+    _text("revision"),
+    _text("location", nullable=True),
+    _flag("registered"),
+    UniqueConstraint(
+        "name", "fingerprint", "revision", "architecture", "hidden_size", "layers", "vocab_size"
+    ),
+    Index("bases_fingerprint", "fingerprint"),
+)
+"""A base model, as adapters name it; `registered` ones were added by themselves."""
+
+ADAPTERS = Table(
+    "adapters",
+    METADATA,
+    _key("id", primary=True),
+    _text("digest"),
+    _text("name"),
+    _text("kind"),
+    _key("base_id", ForeignKey("bases.id")),
+    _text("method"),
+    _text("config_digest"),
+    _text("task", nullable=True),
+    _text("dataset", nullable=True),
+    _flag("remote"),
+    _moment("added"),
+    _text("manifest"),
+    UniqueConstraint("digest"),
+    Index("adapters_name", "name", "digest"),
+    Index("adapters_base", "base_id", "kind"),
+    Index("adapters_task", "task", "base_id", **only_where("task IS NOT NULL")),
+)
+"""An adapter; `name` is the one it was added under, which stays when the name moves on."""
+
+NAMES = Table(
+    "names",
+    METADATA,
+    _text("name", primary=True),
+    _adapter(),
+    _flag("is_alias"),
+    Index("names_adapter", "adapter_id"),
+    sqlite_with_rowid=False,
+)
+"""A name or alias, and the adapter that it means now."""
+
+LANGUAGES = Table(
+    "languages",
+    METADATA,
+    _adapter(primary=True),
+    _number("position", primary=True),
+    _text("tag"),
+    _text("macro"),
+    _text("role"),
+    _text("kind"),
+    _key("base_id"),
+    _text("task", nullable=True),
+    Index("languages_tag", "tag", "kind", "base_id"),
+    Index("languages_macro", "macro", "kind", "base_id", **only_where("macro <> tag")),
+    Index("languages_task", "task", "tag", "base_id", **only_where("task IS NOT NULL")),
+    sqlite_with_rowid=False,
+)
+"""A language of an adapter; the columns after `role` are copies of the adapter's."""
+
+UNDERNEATH = Table(
+    "underneath",
+    METADATA,
+    _adapter(primary=True),
+    _text("digest", primary=True),
+    Index("underneath_digest", "digest"),
+    sqlite_with_rowid=False,
+)
+"""An adapter (by digest, in this registry or not) that was frozen underneath in training."""
+
+SCORES = Table(
+    "scores",
+    METADATA,
+    _text("identity", primary=True),
+    _text("composition_digest"),
+    _text("composition"),
+    _text("task"),
+    _text("dataset"),
+    _text("split"),
+    _text("language"),
+    _text("source_language"),
+    _text("metric"),
+    Column("value", Float(53), nullable=False),
+    Column("n", BigInteger, nullable=False),
+    Column("seed", BigInteger, nullable=False),
+    _moment("when"),
+    _text("origin"),
+    Index("scores_task", "task", "language", "dataset"),
+    Index("scores_composition", "composition_digest"),
+)
+"""A measured result; `identity` is a digest over all that tells two scores apart."""

@@ -10,13 +10,13 @@ from sqlalchemy import BindParameter, CompoundSelect, Connection, Select, bindpa
 
 from adapterhub_lite.adapter import BaseIdentity
 from adapterhub_lite.registry.search import base_values, same_base
-from adapterhub_lite.registry.tables import AdapterRow, BaseRow, LanguageRow
+from adapterhub_lite.registry.tables import ADAPTERS, BASES, LANGUAGES
 
 _EVERY = (
-    select(LanguageRow.tag)
-    .where(LanguageRow.kind == bindparam("kind"))
+    select(LANGUAGES.c.tag)
+    .where(LANGUAGES.c.kind == bindparam("kind"))
     .distinct()
-    .order_by(LanguageRow.tag)
+    .order_by(LANGUAGES.c.tag)
 )
 
 
@@ -45,25 +45,25 @@ def among(
 
 @lru_cache(maxsize=2)
 def _few(*, known: bool) -> Select[int, str]:
-    bases = select(BaseRow.id).where(same_base(known=known))
+    bases = select(BASES.c.id).where(same_base(known=known))
     adapters = (
-        select(AdapterRow.id)
-        .where(AdapterRow.kind == bindparam("kind"), AdapterRow.base_id.in_(bases))
+        select(ADAPTERS.c.id)
+        .where(ADAPTERS.c.kind == bindparam("kind"), ADAPTERS.c.base_id.in_(bases))
         .limit(bindparam("limit"))
         .subquery()
     )
-    return select(LanguageRow.adapter_id, LanguageRow.tag).join(
-        adapters, LanguageRow.adapter_id == adapters.c.id
+    return select(LANGUAGES.c.adapter_id, LANGUAGES.c.tag).join(
+        adapters, LANGUAGES.c.adapter_id == adapters.c.id
     )
 
 
 @lru_cache(maxsize=2)
 def _among(*, known: bool) -> CompoundSelect[Any]:
-    bases = select(BaseRow.id).where(same_base(known=known))
-    spelt = (LanguageRow.tag >= bindparam("low")) & (LanguageRow.tag < bindparam("high"))
+    bases = select(BASES.c.id).where(same_base(known=known))
+    spelt = (LANGUAGES.c.tag >= bindparam("low")) & (LANGUAGES.c.tag < bindparam("high"))
     tags: BindParameter[Any] = bindparam("tags", expanding=True)
-    mine = select(LanguageRow.tag).where(
-        LanguageRow.kind == bindparam("kind"), LanguageRow.base_id.in_(bases)
+    mine = select(LANGUAGES.c.tag).where(
+        LANGUAGES.c.kind == bindparam("kind"), LANGUAGES.c.base_id.in_(bases)
     )
     # Two questions, not one with OR: for that SQLite would read each tag's adapters of all bases.
-    return union(mine.where(LanguageRow.tag.in_(tags)), mine.where(spelt))
+    return union(mine.where(LANGUAGES.c.tag.in_(tags)), mine.where(spelt))

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, select
 
 from adapterhub_lite import digests
 from adapterhub_lite.registry import rows, scores
-from adapterhub_lite.registry.tables import AdapterRow, BaseRow, NameRow
+from adapterhub_lite.registry.tables import ADAPTERS, BASES, NAMES
 
 
 def dump(connection: Connection) -> str:
@@ -31,15 +31,15 @@ def _line(record: str, values: dict[str, Any]) -> str:
 
 
 def _bases(connection: Connection) -> Iterator[str]:
-    query = select(BaseRow.__table__).where(BaseRow.registered)
+    query = select(BASES).where(BASES.c.registered)
     for row in connection.execute(query):
         entry = rows.base_entry(row)
         yield _line("base", asdict(entry.identity) | {"location": entry.location})
 
 
 def _adapters(connection: Connection) -> Iterator[str]:
-    columns = (AdapterRow.digest, AdapterRow.name, AdapterRow.remote, AdapterRow.added)
-    for row in connection.execute(select(*columns, AdapterRow.manifest)):
+    columns = (ADAPTERS.c.digest, ADAPTERS.c.name, ADAPTERS.c.remote, ADAPTERS.c.added)
+    for row in connection.execute(select(*columns, ADAPTERS.c.manifest)):
         values = {
             "digest": row.digest,
             "name": row.name,
@@ -51,8 +51,8 @@ def _adapters(connection: Connection) -> Iterator[str]:
 
 
 def _names(connection: Connection) -> Iterator[str]:
-    query = select(NameRow.name, NameRow.is_alias, AdapterRow.digest).join(
-        AdapterRow, AdapterRow.id == NameRow.adapter_id
+    query = select(NAMES.c.name, NAMES.c.is_alias, ADAPTERS.c.digest).join(
+        ADAPTERS, ADAPTERS.c.id == NAMES.c.adapter_id
     )
     for row in connection.execute(query):
         yield _line("name", {"name": row.name, "digest": row.digest, "alias": row.is_alias})

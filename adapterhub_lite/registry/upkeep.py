@@ -11,7 +11,7 @@ from adapterhub_lite import digests
 from adapterhub_lite.errors import AhlError
 from adapterhub_lite.registry import rows
 from adapterhub_lite.registry.objects import ObjectStore, Problem
-from adapterhub_lite.registry.tables import AdapterRow, NameRow
+from adapterhub_lite.registry.tables import ADAPTERS, NAMES
 
 if TYPE_CHECKING:
     from adapterhub_lite.registry.registry import Registry
@@ -46,7 +46,7 @@ def collect(registry: Registry, store: ObjectStore, *, dry_run: bool) -> list[st
 
 
 def _needed(connection: Connection) -> set[str]:
-    local = select(AdapterRow.digest).where(AdapterRow.remote.is_(False))
+    local = select(ADAPTERS.c.digest).where(ADAPTERS.c.remote.is_(False))
     return set(connection.scalars(local))
 
 
@@ -68,8 +68,8 @@ def _database(connection: Connection) -> Iterator[Problem]:
 
 
 def _rows(connection: Connection) -> Iterator[Problem]:
-    columns = select(AdapterRow.digest, AdapterRow.name, AdapterRow.manifest)
-    for row in connection.execute(columns.order_by(AdapterRow.digest)):
+    columns = select(ADAPTERS.c.digest, ADAPTERS.c.name, ADAPTERS.c.manifest)
+    for row in connection.execute(columns.order_by(ADAPTERS.c.digest)):
         message = _row(row.digest, row.manifest)
         if message:
             yield Problem(
@@ -91,8 +91,8 @@ def _row(digest: str, manifest: str) -> str | None:
 
 
 def _names(connection: Connection) -> Iterator[Problem]:
-    known = select(AdapterRow.id)
-    dangling = select(NameRow.name).where(NameRow.adapter_id.not_in(known)).order_by(NameRow.name)
+    known = select(ADAPTERS.c.id)
+    dangling = select(NAMES.c.name).where(NAMES.c.adapter_id.not_in(known)).order_by(NAMES.c.name)
     for name in connection.scalars(dangling):
         yield Problem(
             "dangling-name",

@@ -7,19 +7,19 @@ from dataclasses import replace
 from itertools import islice
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, Table, delete, func, insert, select, update
 
 from adapterhub_lite.adapter import BaseIdentity, Score
 from adapterhub_lite.errors import RegistryError
 from adapterhub_lite.registry import rows
 from adapterhub_lite.registry.rows import Addition, BaseEntry
 from adapterhub_lite.registry.tables import (
-    AdapterRow,
-    BaseRow,
-    LanguageRow,
-    NameRow,
-    ScoreRow,
-    UnderneathRow,
+    ADAPTERS,
+    BASES,
+    LANGUAGES,
+    NAMES,
+    SCORES,
+    UNDERNEATH,
 )
 
 T = TypeVar("T")
@@ -35,7 +35,7 @@ class Adder:
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
         self.bases: dict[BaseIdentity, int] = {}
-        self.next_key = _next_key(connection, AdapterRow)
+        self.next_key = _next_key(connection, ADAPTERS)
 
     def add(self, additions: Iterable[Addition]) -> int:
         """Add all, and return how many were new."""
@@ -65,18 +65,18 @@ class Adder:
                     "adapter_id": row["id"],
                     "is_alias": name != row["name"],
                 }
-        self._insert(AdapterRow, adapters)
-        self._insert(LanguageRow, languages)
-        self._insert(UnderneathRow, underneath)
+        self._insert(ADAPTERS, adapters)
+        self._insert(LANGUAGES, languages)
+        self._insert(UNDERNEATH, underneath)
         self._point(names)
         return len(adapters)
 
     def _known(self, digests: Sequence[str]) -> dict[str, dict[str, Any]]:
-        columns = select(AdapterRow.digest, AdapterRow.id, AdapterRow.name, AdapterRow.remote)
+        columns = select(ADAPTERS.c.digest, ADAPTERS.c.id, ADAPTERS.c.name, ADAPTERS.c.remote)
         return {
             row.digest: row._asdict()
             for some in _batches(digests, _ASK)
-            for row in self.connection.execute(columns.where(AdapterRow.digest.in_(some)))
+            for row in self.connection.execute(columns.where(ADAPTERS.c.digest.in_(some)))
         }
 
     def _key(self) -> int:
@@ -86,17 +86,17 @@ class Adder:
     def _arrived(self, row: dict[str, Any]) -> None:
         row["remote"] = False
         self.connection.execute(
-            update(AdapterRow).where(AdapterRow.id == row["id"]).values(remote=False)
+            update(ADAPTERS).where(ADAPTERS.c.id == row["id"]).values(remote=False)
         )
 
-    def _insert(self, table: type[Any], values: Sequence[dict[str, Any]]) -> None:
+    def _insert(self, table: Table, values: Sequence[dict[str, Any]]) -> None:
         if values:
             self.connection.execute(insert(table), values)
 
     def _point(self, names: dict[str, dict[str, Any]]) -> None:
         for some in _batches(names, _ASK):
-            self.connection.execute(delete(NameRow).where(NameRow.name.in_(some)))
-        self._insert(NameRow, list(names.values()))
+            self.connection.execute(delete(NAMES).where(NAMES.c.name.in_(some)))
+        self._insert(NAMES, list(names.values()))
 
     def base(self, identity: BaseIdentity) -> int:
         """Return the key of a base, which is added where it is new."""
@@ -111,8 +111,8 @@ def _batches(values: Iterable[T], size: int) -> Iterator[list[T]]:
         yield batch
 
 
-def _next_key(connection: Connection, table: type[AdapterRow] | type[BaseRow]) -> int:
-    return int(connection.scalar(select(func.max(table.id))) or 0) + 1
+def _next_key(connection: Connection, table: Table) -> int:
+    return int(connection.scalar(select(func.max(table.c.id))) or 0) + 1
 
 
 def _underneath(key: int, addition: Addition) -> list[dict[str, Any]]:
@@ -123,12 +123,12 @@ def _underneath(key: int, addition: Addition) -> list[dict[str, Any]]:
 
 def _base_key(connection: Connection, identity: BaseIdentity) -> int:
     row = rows.base_row(identity)
-    same = [getattr(BaseRow, column) == value for column, value in row.items()]
-    found = connection.scalar(select(BaseRow.id).where(*same))
+    same = [BASES.c[column] == value for column, value in row.items()]
+    found = connection.scalar(select(BASES.c.id).where(*same))
     if found is not None:
-        return found
-    key = _next_key(connection, BaseRow)
-    connection.execute(insert(BaseRow), {"id": key, "location": None, "registered": False, **row})
+        return int(found)
+    key = _next_key(connection, BASES)
+    connection.execute(insert(BASES), {"id": key, "location": None, "registered": False, **row})
     return key
 
 
@@ -138,26 +138,24 @@ def add_base(connection: Connection, identity: BaseIdentity, location: str | Non
     change: dict[str, Any] = {"registered": True}
     if location is not None:
         change["location"] = location
-    connection.execute(update(BaseRow).where(BaseRow.id == key).values(**change))
-    return rows.base_entry(
-        connection.execute(select(BaseRow.__table__).where(BaseRow.id == key)).one()
-    )
+    connection.execute(update(BASES).where(BASES.c.id == key).values(**change))
+    return rows.base_entry(connection.execute(select(BASES).where(BASES.c.id == key)).one())
 
 
 def point(connection: Connection, name: str, row: Any) -> None:
     """Let a name mean the adapter of `row`, whatever it meant before."""
-    connection.execute(delete(NameRow).where(NameRow.name == name))
+    connection.execute(delete(NAMES).where(NAMES.c.name == name))
     values = {"name": name, "adapter_id": row.id, "is_alias": name != row.name}
-    connection.execute(insert(NameRow), values)
+    connection.execute(insert(NAMES), values)
 
 
 def trained_over(connection: Connection, digest: str) -> list[str]:
     """Return the refs of adapters that were trained over `digest`."""
     query = (
-        select(AdapterRow.name, AdapterRow.digest)
-        .join(UnderneathRow, UnderneathRow.adapter_id == AdapterRow.id)
-        .where(UnderneathRow.digest == digest)
-        .order_by(AdapterRow.name, AdapterRow.digest)
+        select(ADAPTERS.c.name, ADAPTERS.c.digest)
+        .join(UNDERNEATH, UNDERNEATH.c.adapter_id == ADAPTERS.c.id)
+        .where(UNDERNEATH.c.digest == digest)
+        .order_by(ADAPTERS.c.name, ADAPTERS.c.digest)
     )
     return [f"{row.name}@{row.digest[:12]}" for row in connection.execute(query)]
 
@@ -177,11 +175,11 @@ def remove(connection: Connection, row: Any, *, force: bool) -> None:
             hint=f"remove those first, or `ahl remove --force {row.name}`",
             needed_by=over,
         )
-    base = connection.scalar(select(AdapterRow.base_id).where(AdapterRow.id == row.id))
-    connection.execute(delete(AdapterRow).where(AdapterRow.id == row.id))
-    used = select(AdapterRow.id).where(AdapterRow.base_id == base).limit(1)
+    base = connection.scalar(select(ADAPTERS.c.base_id).where(ADAPTERS.c.id == row.id))
+    connection.execute(delete(ADAPTERS).where(ADAPTERS.c.id == row.id))
+    used = select(ADAPTERS.c.id).where(ADAPTERS.c.base_id == base).limit(1)
     if connection.scalar(used) is None:
-        connection.execute(delete(BaseRow).where(BaseRow.id == base, BaseRow.registered.is_(False)))
+        connection.execute(delete(BASES).where(BASES.c.id == base, BASES.c.registered.is_(False)))
 
 
 def replace_remote(connection: Connection, items: Iterable[Addition]) -> int:
@@ -192,21 +190,21 @@ def replace_remote(connection: Connection, items: Iterable[Addition]) -> int:
     changed = []
     for item in items:
         digest, _ = rows.spell(item.manifest)
-        query = _NAMED.where(NameRow.name == item.name, AdapterRow.remote)
+        query = _NAMED.where(NAMES.c.name == item.name, ADAPTERS.c.remote)
         old = connection.execute(query).one_or_none()
         if old is None or old.digest == digest:
             continue
         aliases = connection.scalars(
-            select(NameRow.name).where(NameRow.adapter_id == old.id, NameRow.name != item.name)
+            select(NAMES.c.name).where(NAMES.c.adapter_id == old.id, NAMES.c.name != item.name)
         )
         kept = tuple(sorted({*item.aliases, *aliases}))
         changed.append(replace(item, aliases=kept, remote=True, added=old.added))
-        connection.execute(delete(AdapterRow).where(AdapterRow.id == old.id))
+        connection.execute(delete(ADAPTERS).where(ADAPTERS.c.id == old.id))
     return Adder(connection).add(changed)
 
 
-_NAMED = select(AdapterRow.id, AdapterRow.digest, AdapterRow.added).join(
-    NameRow, NameRow.adapter_id == AdapterRow.id
+_NAMED = select(ADAPTERS.c.id, ADAPTERS.c.digest, ADAPTERS.c.added).join(
+    NAMES, NAMES.c.adapter_id == ADAPTERS.c.id
 )
 
 
@@ -214,6 +212,6 @@ def record_scores(connection: Connection, scores: Iterable[Score]) -> None:
     """Record scores; one with the identity of an earlier one replaces it."""
     latest = {row["identity"]: row for row in map(rows.score_row, scores)}
     for some in _batches(latest, _ASK):
-        connection.execute(delete(ScoreRow).where(ScoreRow.identity.in_(some)))
+        connection.execute(delete(SCORES).where(SCORES.c.identity.in_(some)))
     if latest:
-        connection.execute(insert(ScoreRow), list(latest.values()))
+        connection.execute(insert(SCORES), list(latest.values()))

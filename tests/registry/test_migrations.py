@@ -15,7 +15,7 @@ from alembic.script import ScriptDirectory
 
 from adapterhub_lite.errors import RegistryError
 from adapterhub_lite.registry import Registry, migrations
-from adapterhub_lite.registry.tables import Table
+from adapterhub_lite.registry.tables import METADATA
 from tests.registry.making import BASE, fill, score
 
 DATA = Path(__file__).parent / "data"
@@ -49,7 +49,7 @@ def test_every_format_has_a_stored_registry() -> None:
 def test_the_migrations_make_the_tables(registry: Registry) -> None:
     with registry.database.read() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
-        assert compare_metadata(context, Table.metadata) == []
+        assert compare_metadata(context, METADATA) == []
 
 
 def test_indexes_are_those_of_the_tables(tmp_path: Path) -> None:
@@ -58,7 +58,7 @@ def test_indexes_are_those_of_the_tables(tmp_path: Path) -> None:
 
     Registry(tmp_path / "migrated.db", create=True).close()
     engine = create_engine(f"sqlite:///{tmp_path / 'declared.db'}")
-    Table.metadata.create_all(engine)
+    METADATA.create_all(engine)
     engine.dispose()
     migrated, declared = (_schema(tmp_path / name) for name in ("migrated.db", "declared.db"))
     migrated.pop("alembic_version")
