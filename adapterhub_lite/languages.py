@@ -68,6 +68,8 @@ def understand(text: str) -> str:
 @lru_cache(maxsize=20_000)
 def macro(tag: str) -> str:
     """Return the tag of the macrolanguage that `tag` (normalised) belongs to, else `tag`."""
+    if tag in facts.plain_codes():
+        return tag
     import langcodes
 
     return str(langcodes.standardize_tag(tag, macro=True))
@@ -83,6 +85,8 @@ def name(tag: str) -> str:
 
 
 def _standard(tag: str) -> str | None:
+    if isinstance(tag, str) and tag in facts.plain_codes():
+        return tag
     import langcodes
 
     text = tag.strip().replace("_", "-") if isinstance(tag, str) else ""

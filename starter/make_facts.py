@@ -12,11 +12,14 @@ from __future__ import annotations
 
 import gzip
 import json
+import textwrap
 import zipfile
 from collections import defaultdict
 from collections.abc import Iterator
 from importlib.util import find_spec
+from itertools import product
 from pathlib import Path
+from string import ascii_lowercase
 from typing import Any
 
 import langcodes
@@ -200,6 +203,16 @@ def syntax(folder: Path) -> bytes:
     )
 
 
+def plain_codes() -> Iterator[str]:
+    """Yield the codes that langcodes leaves as they are, also when it looks for macrolanguages."""
+    for count in (2, 3):
+        for code in map("".join, product(ascii_lowercase, repeat=count)):
+            if code != "und" and langcodes.tag_is_valid(code):
+                kept = langcodes.standardize_tag(code), langcodes.standardize_tag(code, macro=True)
+                if kept == (code, code):
+                    yield code
+
+
 def write(name: str, content: bytes) -> None:
     """Write a file that is the same for the same content."""
     path = DATA / name
@@ -215,6 +228,7 @@ def main() -> None:
     write("scripts.tsv.gz", "\n".join(scripts(nodes)).encode())
     write("names.tsv.gz", "\n".join(names(nodes, folder)).encode())
     write("syntax.bin.gz", syntax(package("lang2vec") / "data"))
+    (DATA / "plain_codes.txt").write_text(textwrap.fill(" ".join(plain_codes()), 99) + "\n")
 
 
 if __name__ == "__main__":

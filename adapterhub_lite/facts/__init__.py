@@ -9,11 +9,13 @@ A macrolanguage has no place in a family tree; the language that CLDR takes for 
 
 from __future__ import annotations
 
-import gzip
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import NamedTuple
+
+_DATA = Path(__file__).with_name("data")
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +167,16 @@ def tags() -> tuple[str, ...]:
     return tuple(_tree().numbers)
 
 
+@lru_cache(maxsize=1)
+def plain_codes() -> frozenset[str]:
+    """Return the codes of two and three letters that are their own normal form.
+
+    They are no members of a macrolanguage either, so nothing is to be done about them: most tags
+    that people give are among them, and for the rest there is langcodes, which takes 30 ms to load.
+    """
+    return frozenset((_DATA / "plain_codes.txt").read_bytes().decode().split())
+
+
 def names() -> Mapping[str, tuple[str, ...]]:
     """Return the English names of every language by tag, the usual one first."""
     return _names()
@@ -228,6 +240,6 @@ def _names() -> dict[str, tuple[str, ...]]:
 
 
 def _read(name: str) -> bytes:
-    from importlib.resources import files  # `ahl --help` imports this module and reads nothing
+    import gzip  # `ahl --help` imports this module and reads nothing
 
-    return gzip.decompress((files("adapterhub_lite.facts") / "data" / name).read_bytes())
+    return gzip.decompress((_DATA / name).read_bytes())
