@@ -15,7 +15,6 @@ from collections import defaultdict
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 from math import exp
-from statistics import fmean, pstdev
 
 from adapterhub_lite.relatedness import Level, relate
 
@@ -49,6 +48,8 @@ def track_records(target: str, measurements: Iterable[Measurement]) -> dict[str,
 
 
 def _standings(group: dict[str, list[float]]) -> dict[str, float]:
+    from statistics import fmean, pstdev  # an answer without scores need not wait for it
+
     values = {who: fmean(sorted(found)) for who, found in group.items()}
     if len(values) < 2:
         return {}
