@@ -1,5 +1,20 @@
-"""`python -m adapterhub_lite` is `ahl`."""
+"""What `ahl` and `python -m adapterhub_lite` start."""
 
-from adapterhub_lite.cli import main
+from __future__ import annotations
 
-main()
+import gc
+
+
+def run() -> None:
+    """Run the command line.
+
+    Starting makes no garbage, so none is looked for until a command works (`AhlCommand.brief`).
+    """
+    gc.disable()
+    from adapterhub_lite.cli import main
+
+    main()
+
+
+if __name__ == "__main__":
+    run()

@@ -33,7 +33,7 @@ def ahl_commands() -> Sequence[click.Command]:
     """Return the commands of the command line."""
     from adapterhub_lite.cli import main
 
-    return list(main.commands.values())
+    return list(main.built_in().values())
 
 
 @hookimpl

@@ -13,6 +13,7 @@ from pathlib import Path
 import click
 
 from adapterhub_lite.cli import main
+from adapterhub_lite.cli.extending import ExtendedGroup
 
 PAGE = Path(__file__).with_name("commands.md")
 WIDTH = 90
@@ -21,7 +22,8 @@ WIDTH = 90
 def commands(group: click.Group, name: str) -> Iterator[tuple[str, click.Command]]:
     """Yield a group and everything in it, with the words that call it."""
     yield name, group
-    for word, command in group.commands.items():
+    inside = group.built_in() if isinstance(group, ExtendedGroup) else group.commands
+    for word, command in inside.items():
         if isinstance(command, click.Group):
             yield from commands(command, f"{name} {word}")
         else:

@@ -76,7 +76,7 @@ def test_make_has_the_targets(line: str) -> None:
 def test_the_table_of_commands_is_complete() -> None:
     rows = [line for line in README.splitlines() if line.startswith("| `")]
     named = set(re.findall(r"`(?:ahl )?([a-z]+)", " ".join(row.split("|")[1] for row in rows)))
-    assert named - {"language", "bilingual", "task"} == set(main.commands)
+    assert named - {"language", "bilingual", "task"} == set(main.built_in())
 
 
 def test_links_lead_somewhere() -> None:

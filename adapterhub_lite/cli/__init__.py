@@ -2,38 +2,42 @@
 
 A command parses, calls one function of another room, and prints.  Data goes to stdout, words go
 to stderr.  Nothing here may import torch, transformers, the Hub client or the database at the top
-of a file: `ahl --help` loads every file in this folder.  Plugins add commands (`extending.py`).
+of a file: `ahl --help` loads every file in this folder.  Any other call loads the file of its own
+command only.  Plugins add commands (`extending.py`).
 """
 
 from __future__ import annotations
 
 import click
 
-from adapterhub_lite.cli import (
-    attaching,
-    catalog,
-    evaluating,
-    exchange,
-    gaps,
-    homes,
-    hub,
-    languages,
-    merging,
-    plugins,
-    predicting,
-    records,
-    resolving,
-    scores,
-    training,
-)
 from adapterhub_lite.cli.extending import ExtendedGroup
 from adapterhub_lite.version import VERSION
 
 __all__ = ["main"]
 
+ROOMS = {
+    "homes": ("init", "verify", "gc"),
+    "records": ("add", "list", "show", "remove", "alias"),
+    "languages": ("lang",),
+    "catalog": ("search", "catalog"),
+    "resolving": ("resolve",),
+    "gaps": ("gaps",),
+    "attaching": ("attach",),
+    "predicting": ("predict",),
+    "evaluating": ("evaluate",),
+    "scores": ("scores",),
+    "training": ("train",),
+    "merging": ("merge",),
+    "exchange": ("import", "export"),
+    "hub": ("push", "pull"),
+    "plugins": ("methods", "plugins"),
+}
+"""The files of this folder and the commands in them, in the order of `ahl --help`."""
+
 
 @click.group(
     cls=ExtendedGroup,
+    rooms={command: f"{__name__}.{room}" for room, names in ROOMS.items() for command in names},
     examples=(
         "ahl list --kind language",
         "ahl resolve en gv --task pos",
@@ -46,24 +50,3 @@ def main() -> None:
 
     Exit codes: 0 done, 1 failed, 2 wrong usage, 3 nothing fits the request.
     """
-
-
-for _room in (
-    homes,
-    records,
-    languages,
-    catalog,
-    resolving,
-    gaps,
-    attaching,
-    predicting,
-    evaluating,
-    scores,
-    training,
-    merging,
-    exchange,
-    hub,
-    plugins,
-):
-    for _command in _room.COMMANDS:
-        main.add_command(_command)

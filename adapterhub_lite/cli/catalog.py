@@ -19,6 +19,7 @@ SHOWN = 10
 
 @command(
     "search",
+    brief=True,
     examples=(
         "ahl search swahili",
         "ahl search ner wikiann --base bert-base-multilingual-cased",

@@ -5,6 +5,7 @@ The shared options may stand before or after a command's name, because both are 
 
 from __future__ import annotations
 
+import gc
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -105,7 +106,20 @@ class _Shared(click.Command):
 
 
 class AhlCommand(_Shared):
-    """A command with examples."""
+    """A command with examples.
+
+    A `brief` one only looks things up: it is done before garbage could matter.
+    """
+
+    def __init__(self, *args: Any, brief: bool = False, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.brief = brief
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command, with garbage collection where it works for long."""
+        if not self.brief:
+            gc.enable()
+        return super().invoke(ctx)
 
 
 class AhlGroup(_Shared, click.Group):

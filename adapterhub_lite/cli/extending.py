@@ -1,15 +1,17 @@
-"""Commands that plugins add to `ahl`, looked for only where the built-in ones do not answer.
+"""The outermost group: built-in commands, loaded when asked for, and those that plugins add.
 
-So a built-in command never waits for a plugin or breaks with it; and with no plugin anywhere, the
-plugin machinery is not even imported.
+Plugins are looked at only where the built-in commands do not answer.  So a built-in command never
+waits for a plugin or breaks with it; and with no plugin anywhere, the plugin machinery is not even
+imported.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -31,7 +33,14 @@ class Added:
 
 
 class ExtendedGroup(AhlGroup):
-    """The outermost group: built-in commands first, then those of plugins, by name."""
+    """The outermost group: built-in commands first, then those of plugins, by name.
+
+    `rooms` names the module of each built-in command, which has it in its `COMMANDS`.
+    """
+
+    def __init__(self, *args: Any, rooms: Mapping[str, str], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.rooms = rooms
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Note a `--home` behind the command first: it says where further commands are."""
@@ -41,12 +50,23 @@ class ExtendedGroup(AhlGroup):
         return super().parse_args(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the built-in commands as they were added, then the plugins' by name."""
-        return [*super().list_commands(ctx), *sorted(added(ctx).commands)]
+        """Return the built-in commands in their order, then the plugins' by name."""
+        return [*self.rooms, *sorted(added(ctx, self.rooms).commands)]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return a command; plugins are loaded only if it is not a built-in one."""
-        return super().get_command(ctx, cmd_name) or added(ctx).commands.get(cmd_name)
+        if cmd_name not in self.rooms:
+            return added(ctx, self.rooms).commands.get(cmd_name)
+        return self._built_in(cmd_name)
+
+    def built_in(self) -> dict[str, click.Command]:
+        """Return all built-in commands by name, in their order; this loads them."""
+        return {name: self._built_in(name) for name in self.rooms}
+
+    def _built_in(self, name: str) -> click.Command:
+        room = import_module(self.rooms[name])
+        found: click.Command = next(made for made in room.COMMANDS if made.name == name)
+        return found
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -55,7 +75,7 @@ class ExtendedGroup(AhlGroup):
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
-            failed = ", ".join(f"`{name}`" for name in added(ctx).failed)
+            failed = ", ".join(f"`{name}`" for name in added(ctx, self.rooms).failed)
             if not failed:
                 raise
             words = (
@@ -64,15 +84,15 @@ class ExtendedGroup(AhlGroup):
             raise click.UsageError(words, ctx=error.ctx) from error
 
 
-def added(context: click.Context) -> Added:
-    """Return what plugins add, without the built-in commands."""
+def added(context: click.Context, built_in: Mapping[str, str]) -> Added:
+    """Return what plugins add to the built-in commands."""
     if KEY not in context.meta:
-        context.meta[KEY] = _load(context.ensure_object(Settings))
+        context.meta[KEY] = _load(context.ensure_object(Settings), built_in)
     found: Added = context.meta[KEY]
     return found
 
 
-def _load(settings: Settings) -> Added:
+def _load(settings: Settings, built_in: Mapping[str, str]) -> Added:
     from adapterhub_lite import plugin_sources
 
     home = _home(settings)
@@ -80,10 +100,9 @@ def _load(settings: Settings) -> Added:
     if not any((*plugin_sources.installed(), *plugin_sources.files(folder))):
         return Added()
     from adapterhub_lite import plugins
-    from adapterhub_lite.cli import main
 
     loaded = home.plugins() if home else plugins.load()
-    commands = {n: c for n, c in loaded.commands.items() if n not in main.commands}
+    commands = {n: c for n, c in loaded.commands.items() if n not in built_in}
     infos = (*loaded.infos.values(), *loaded.refused)
     return Added(commands, tuple(info.name for info in infos if info.failures))
 

@@ -74,6 +74,7 @@ def add(folder: Path, name: str, aliases: tuple[str, ...], hub: bool) -> None:
 
 @command(
     "list",
+    brief=True,
     examples=(
         "ahl list",
         "ahl list --kind language --lang gv",
@@ -164,7 +165,7 @@ def _where(adapter: Adapter) -> str:
     return f"remote, {source.status}" if source and source.status else "remote"
 
 
-@command("show", examples=("ahl show gv-wiki", "ahl show gv-wiki --json"))
+@command("show", brief=True, examples=("ahl show gv-wiki", "ahl show gv-wiki --json"))
 @click.argument("ref")
 def show(ref: str) -> None:
     """Show all that is recorded of one adapter.

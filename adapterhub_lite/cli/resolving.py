@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 @command(
     "resolve",
+    brief=True,
     examples=(
         "ahl resolve en gv --task pos",
         "ahl resolve en sw --task ner --base xlm-roberta-base --offline",

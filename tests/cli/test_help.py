@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
 
 import click
 import pytest
 from click.testing import CliRunner
 
+from adapterhub_lite import cli
 from adapterhub_lite.cli import main
 from adapterhub_lite.cli.command import AhlCommand, AhlGroup
+from adapterhub_lite.cli.extending import ExtendedGroup
 
 NAMED = "init add list show remove alias verify gc resolve predict evaluate train methods plugins"
 
@@ -20,7 +24,8 @@ def commands(
 ) -> Iterator[tuple[tuple[str, ...], click.Command]]:
     """Yield every command with its path, groups too."""
     yield path, group
-    for name, command in group.commands.items():
+    inside = group.built_in() if isinstance(group, ExtendedGroup) else group.commands
+    for name, command in inside.items():
         if isinstance(command, click.Group):
             yield from commands(command, (*path, name))
         else:
@@ -32,10 +37,22 @@ IDS = [" ".join(("ahl", *path)) for path, _ in ALL]
 
 
 def test_the_commands_of_the_design_are_there() -> None:
-    assert set(main.commands) >= set(NAMED.split())
-    train = main.commands["train"]
+    found = main.built_in()
+    assert set(found) >= set(NAMED.split())
+    train = found["train"]
     assert isinstance(train, click.Group)
     assert set(train.commands) == {"language", "bilingual", "task"}
+
+
+def test_every_command_of_every_file_can_be_called() -> None:
+    files = {path.stem for path in Path(str(cli.__file__)).parent.glob("*.py")} - {"__init__"}
+    rooms = {name: import_module(f"adapterhub_lite.cli.{name}") for name in sorted(files)}
+    there = {
+        name: tuple(command.name for command in room.COMMANDS)
+        for name, room in rooms.items()
+        if hasattr(room, "COMMANDS")
+    }
+    assert there == cli.ROOMS
 
 
 @pytest.mark.parametrize(("path", "command"), ALL, ids=IDS)
