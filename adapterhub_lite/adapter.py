@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 
 from adapterhub_lite import base_names, digests
@@ -203,7 +204,7 @@ class Manifest:
     @property
     def config_digest(self) -> Digest:
         """Digest of method and config: adapters that share it (and `leave_out`) can be averaged."""
-        return digests.of_json({"method": self.method, "config": dict(self.config)})
+        return _config_digest(self.method, digests.canonical_config(self.config))
 
     @property
     def built_in(self) -> bool:
@@ -213,6 +214,12 @@ class Manifest:
     def tags(self, *roles: Role) -> tuple[str, ...]:
         """Return the language tags with one of `roles` (all, when none is given)."""
         return tuple(use.tag for use in self.languages if not roles or use.role in roles)
+
+
+@lru_cache(maxsize=4096)
+def _config_digest(method: str, config: str) -> Digest:
+    """Return the digest of `{"config": config, "method": method}`, where `config` is JSON."""
+    return digests.of_bytes(f'{{"config":{config},"method":{digests.canonical(method)}}}'.encode())
 
 
 @dataclass(frozen=True, slots=True)

@@ -135,7 +135,8 @@ def _text(value: Any) -> str:
         return f"[{','.join(map(_text, value))}]"
     if records.fields_of(kind) is not None:
         return _object_text(value)
-    return digests.canonical(records.plain(value))
+    plain = records.plain(value)
+    return digests.canonical_config(plain) if type(plain) is dict else digests.canonical(plain)
 
 
 def _object_text(value: Any, always: str = "") -> str:
