@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
@@ -74,8 +74,10 @@ def spell(manifest: Manifest) -> tuple[Digest, str]:
     return digests.of_bytes(text.encode()), text
 
 
-def adapter_row(addition: Addition, digest: Digest, text: str, base_id: int) -> dict[str, Any]:
-    """Return the columns of an adapter, but for its key."""
+def adapter_row(
+    addition: Addition, digest: Digest, text: str, base_id: int, now: datetime
+) -> dict[str, Any]:
+    """Return the columns of an adapter but its key; `now` is when it was added, if not said."""
     manifest = addition.manifest
     return {
         "digest": digest,
@@ -87,7 +89,7 @@ def adapter_row(addition: Addition, digest: Digest, text: str, base_id: int) -> 
         "task": manifest.task,
         "dataset": manifest.dataset,
         "remote": addition.remote,
-        "added": addition.added or datetime.now(UTC),
+        "added": addition.added or now,
         "manifest": text,
     }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -12,6 +13,7 @@ from sqlalchemy import Connection, Table, delete, func, insert, select, update
 from adapterhub_lite.adapter import BaseIdentity, Score
 from adapterhub_lite.errors import RegistryError
 from adapterhub_lite.registry import rows
+from adapterhub_lite.registry.bulk import insert_all
 from adapterhub_lite.registry.rows import Addition, BaseEntry
 from adapterhub_lite.registry.tables import (
     ADAPTERS,
@@ -42,6 +44,7 @@ class Adder:
         return sum(self._batch(batch) for batch in _batches(additions, BATCH))
 
     def _batch(self, batch: Sequence[Addition]) -> int:
+        now = datetime.now(UTC)
         spelt = [rows.spell(addition.manifest) for addition in batch]
         known = self._known([digest for digest, _ in spelt])
         adapters: list[dict[str, Any]] = []
@@ -51,7 +54,8 @@ class Adder:
         for addition, (digest, text) in zip(batch, spelt, strict=True):
             row = known.get(digest)
             if row is None:
-                row = rows.adapter_row(addition, digest, text, self.base(addition.manifest.base))
+                base = self.base(addition.manifest.base)
+                row = rows.adapter_row(addition, digest, text, base, now)
                 row["id"] = self._key()
                 known[digest] = row
                 adapters.append(row)
@@ -65,9 +69,9 @@ class Adder:
                     "adapter_id": row["id"],
                     "is_alias": name != row["name"],
                 }
-        self._insert(ADAPTERS, adapters)
-        self._insert(LANGUAGES, languages)
-        self._insert(UNDERNEATH, underneath)
+        insert_all(self.connection, ADAPTERS, adapters)
+        insert_all(self.connection, LANGUAGES, languages)
+        insert_all(self.connection, UNDERNEATH, underneath)
         self._point(names)
         return len(adapters)
 
@@ -89,14 +93,10 @@ class Adder:
             update(ADAPTERS).where(ADAPTERS.c.id == row["id"]).values(remote=False)
         )
 
-    def _insert(self, table: Table, values: Sequence[dict[str, Any]]) -> None:
-        if values:
-            self.connection.execute(insert(table), values)
-
     def _point(self, names: dict[str, dict[str, Any]]) -> None:
         for some in _batches(names, _ASK):
             self.connection.execute(delete(NAMES).where(NAMES.c.name.in_(some)))
-        self._insert(NAMES, list(names.values()))
+        insert_all(self.connection, NAMES, list(names.values()))
 
     def base(self, identity: BaseIdentity) -> int:
         """Return the key of a base, which is added where it is new."""

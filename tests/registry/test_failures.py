@@ -198,15 +198,17 @@ def test_a_database_of_that_server_that_is_not_there(server: str) -> None:
         Registry(f"postgresql://ahl@/nothing?host={server}")
 
 
-def test_no_right_in_that_database(postgres_url: str) -> None:
+@pytest.mark.parametrize("allowed", ["SELECT", "SELECT, INSERT"], ids=["read", "insert bases"])
+def test_no_right_in_that_database(postgres_url: str, allowed: str) -> None:
     with Registry(postgres_url) as made, made.database.write() as connection:
-        connection.exec_driver_sql("DROP ROLE IF EXISTS guest")
-        connection.exec_driver_sql("CREATE ROLE guest LOGIN")
-        connection.exec_driver_sql("GRANT SELECT ON ALL TABLES IN SCHEMA public TO guest")
-    with Registry(postgres_url.replace("ahl@", "guest@")) as guest:
-        assert guest.count() == 0
+        guest = f"guest_of_{made.database.url.database}"  # roles belong to the whole server
+        connection.exec_driver_sql(f"CREATE ROLE {guest} LOGIN")
+        connection.exec_driver_sql(f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {guest}")
+        connection.exec_driver_sql(f"GRANT {allowed} ON bases TO {guest}")
+    with Registry(postgres_url.replace("ahl@", f"{guest}@")) as opened:
+        assert opened.count() == 0
         with pytest.raises(RegistryError, match="no right to do this") as error:
-            guest.add(manifest(), name="x")
+            opened.add(manifest(), name="x")
     assert "GRANT" in str(error.value.hint)
 
 
