@@ -8,13 +8,12 @@ import os
 import platform
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 import transformers
 
-if TYPE_CHECKING:
-    from benchmarks.timing import Spread
+from benchmarks.timing import Spread
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -36,6 +35,18 @@ class Line:
     peers: dict[str, Spread] = field(default_factory=dict)
     better: str = "low"
     note: str = ""
+
+
+def rate_lines(
+    what: str, unit: str, ours: list[float], theirs: list[float], *, reach: float | None = None
+) -> list[Line]:
+    """Return both rates, and ours over theirs round by round, which `reach` is about."""
+    peers = {"adapters": Spread.of(theirs)} if theirs else {}
+    lines = [Line(what, unit, Spread.of(ours), peers=peers, better="high")]
+    if theirs:
+        gain = Spread.of([a / b for a, b in zip(ours, theirs, strict=True)])
+        lines.append(Line(f"{what}: gain", "times its rate", gain, reach=reach, better="high"))
+    return lines
 
 
 def machine() -> dict[str, Any]:

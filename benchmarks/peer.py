@@ -1,10 +1,11 @@
 """The library `adapters` in its own environment: a process that measures when it is asked to.
 
-    python benchmarks/peer.py          (reads a JSON object a line, answers with one)
+    python -m benchmarks.peer          (reads a JSON object a line, answers with one)
 
-`Peer` is our end of it, `main` theirs.  This file imports nothing of ours, so that it runs there.
-Weights come as a safetensors file under our names; what is computed is compared, so that both
-sides provably do the same work.
+`Peer` is our end of it, `main` theirs.  This file imports nothing of ours but `timing`, which needs
+only torch, so that it runs there and uses the same clock on the same device.  Weights come as a
+safetensors file under our names; what is computed is compared, so that both sides provably do the
+same work.
 """
 
 from __future__ import annotations
@@ -12,9 +13,18 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
+
+from benchmarks.timing import clock, device, fix_threads, half, peak_kib
+
+ROOT = Path(__file__).resolve().parent.parent
+MODELS = {
+    "trunk": "XLMRobertaModel",
+    "language": "XLMRobertaForMaskedLM",
+    "words": "XLMRobertaForTokenClassification",
+}
+PAD, MASK = 1, 4
 
 
 class Peer:
@@ -22,7 +32,8 @@ class Peer:
 
     def __init__(self, python: str) -> None:
         self._process = subprocess.Popen(
-            [python, str(Path(__file__).resolve())],
+            [python, "-m", "benchmarks.peer"],
+            cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -53,25 +64,29 @@ class Work:
 
     def __init__(self) -> None:
         self.model: Any = None
+        self.plain: Any = None
         self.batches: dict[str, Any] = {}
 
-    def load(self, base: str, *, head: bool = False) -> dict[str, Any]:
-        """Load the base that we wrote to a folder."""
+    def load(self, base: str, kind: str, device: str) -> dict[str, Any]:
+        """Load the base that we wrote to a folder; a trunk also without adapters."""
         import adapters
-        import torch
         import transformers
 
-        torch.set_num_threads(1)
-        kind: Any = transformers.AutoModelForMaskedLM if head else transformers.XLMRobertaModel
-        options: Any = {} if head else {"add_pooling_layer": False}
-        self.model = kind.from_pretrained(base, **options)
-        self.plain = kind.from_pretrained(base, **options).eval()
+        _check_device(device)
+        fix_threads()
+        found: Any = getattr(transformers, MODELS[kind])
+        options: Any = {"add_pooling_layer": False} if kind == "trunk" else {}
+        self.model = found.from_pretrained(base, **options).to(device).eval()
+        if kind == "trunk":
+            self.plain = found.from_pretrained(base, **options).to(device).eval()
+            pairs = zip(self.plain.parameters(), self.model.parameters(), strict=True)
+            for parameter, own in pairs:  # the very same weights, as on our side
+                parameter.data = own.data
         adapters.init(self.model)
-        self.model.eval()
         return {}
 
     def add(self, name: str, path: str, *, reduction: float, invertible: bool) -> dict[str, Any]:
-        """Add a bottleneck adapter with our weights."""
+        """Add a bottleneck adapter with our weights, and its head if the model has one."""
         import torch
         from adapters import SeqBnConfig, SeqBnInvConfig
         from safetensors.torch import load_file
@@ -84,23 +99,29 @@ class Work:
         with torch.no_grad():
             for key, parameter in self.model.named_parameters():
                 own = _our_name(key, name)
-                if own is not None:
+                if own in ours:
                     parameter.copy_(ours[own])
                     used.add(own)
-        left = [key for key in ours if key not in used and not key.startswith("head.")]
+        left = ours.keys() - used
         if left:
-            raise ValueError(f"weights without a place: {left[:3]}")
+            raise ValueError(f"weights without a place: {sorted(left)[:3]}")
+        self.model.to(device())
         return {}
 
     def batch(self, name: str, ids: list[list[int]]) -> dict[str, Any]:
         """Keep a batch of token ids."""
         import torch
 
-        self.batches[name] = torch.tensor(ids)
+        self.batches[name] = torch.tensor(ids, device=device())
         return {}
 
-    def forward(self, batch: str, setup: Any) -> dict[str, Any]:
-        """Time one forward pass; `setup` is a list (a stack), a list of lists (rows), or `None`."""
+    def forward(self, batch: str, setup: Any, *, exact: bool = False) -> dict[str, Any]:
+        """Time one forward pass; `setup` is a list (a stack), a list of lists (rows), or `None`.
+
+        `exact` is in float32 whatever the device, to compare results.
+        """
+        from contextlib import nullcontext
+
         import torch
         from adapters.composition import BatchSplit, Stack
 
@@ -111,68 +132,117 @@ class Work:
             active = BatchSplit(*stacks, batch_sizes=[1] * len(stacks)) if rows else Stack(*setup)
             model.set_active_adapters(active)
         ids = self.batches[batch]
-        with torch.inference_mode():
-            start = time.process_time()
+        with torch.inference_mode(), nullcontext() if exact else half():
+            start = clock()
             hidden = model(ids, attention_mask=torch.ones_like(ids))[0]
-            seconds = time.process_time() - start
+            seconds = clock() - start
         return {"seconds": seconds, "first": hidden[0, 0, :8].tolist()}
 
-    def train(self, blocks: str, *, steps: int, rate: float, masked: float) -> dict[str, Any]:
-        """Time steps of language modelling with `AdapterTrainer` on rows of token ids (a .pt file).
+    def loss(self, rows: str, stack: list[str]) -> dict[str, Any]:
+        """Return the loss of all rows of a file as one batch."""
+        import torch
+        from adapters.composition import Stack
 
-        Rows are padded to the longest of their batch, as the library's example script does.
+        self.model.eval().set_active_adapters(Stack(*stack))
+        batch = {key: value.to(device()) for key, value in _padded(torch.load(rows)).items()}
+        with torch.inference_mode():
+            return {"loss": float(self.model(**batch).loss)}
+
+    def train(
+        self, rows: str, *, folder: str, stack: list[str], masked: float, options: dict[str, Any]
+    ) -> dict[str, Any]:
+        """Time `AdapterTrainer` on rows of token ids; the topmost adapter of `stack` is trained.
+
+        Rows (a file of `input_ids`, and `labels` where nothing is masked) are padded to the longest
+        of their batch, as the library's example scripts do.  Dropout is what the config says.
         """
         import torch
         import transformers
         from adapters import AdapterTrainer
+        from adapters.composition import Stack
 
-        data = torch.load(blocks)
-        rows = [{"input_ids": row} for row in data["rows"]]
-        self.model.train_adapter(data["adapter"])
-        size, mask = data["batch_size"], data["mask"]
+        self.model.train_adapter(stack[-1])
+        self.model.set_active_adapters(Stack(*stack))
+        for key, parameter in self.model.named_parameters():  # no more than we train
+            parameter.requires_grad_(_our_name(key, stack[-1]) is not None)
         arguments = transformers.TrainingArguments(
-            output_dir=data["folder"],
-            max_steps=steps,
-            per_device_train_batch_size=size,
-            learning_rate=rate,
+            output_dir=folder,
             report_to="none",
             save_strategy="no",
             disable_tqdm=True,
             logging_strategy="no",
             dataloader_pin_memory=False,
             remove_unused_columns=False,
+            bf16=device().type == "cuda",
+            **options,
         )
-        seen = {"tokens": 0}
+        seen = {"tokens": 0, "rows": 0}
 
         def collate(items: list[Any]) -> Any:
-            lengths = [len(item["input_ids"]) for item in items]
-            seen["tokens"] += sum(lengths)
-            ids = torch.full((len(items), max(lengths)), 1)
-            for number, item in enumerate(items):
-                ids[number, : lengths[number]] = item["input_ids"]
-            chosen = (torch.rand(ids.shape) < masked) & (ids > 4)
-            labels = torch.where(chosen, ids, -100)
-            hidden = torch.where(chosen, torch.full_like(ids, mask), ids)
-            return {"input_ids": hidden, "attention_mask": (ids != 1).long(), "labels": labels}
+            seen["tokens"] += sum(len(item["input_ids"]) for item in items)
+            seen["rows"] += len(items)
+            batch = _padded(items)
+            return _masked(batch, masked) if masked else batch
 
+        _group_as_large_sets()
+        start = clock()
         trainer = AdapterTrainer(
-            model=self.model, args=arguments, train_dataset=rows, data_collator=collate
+            model=self.model,
+            args=arguments,
+            train_dataset=torch.load(rows),
+            data_collator=collate,
         )
-        start = time.process_time()
         trainer.train()
-        return {"seconds": time.process_time() - start, "tokens": seen["tokens"], **peak()}
+        return {"seconds": clock() - start, "peak_kib": peak_kib(), **seen}
 
 
-def peak() -> dict[str, int]:
-    """Return the most memory that this process ever had, in KiB."""
-    import resource
+def _check_device(theirs: str) -> None:
+    """Make sure that no GPU is compared with a CPU."""
+    if device().type != theirs:
+        raise ValueError(f"torch here computes on {device().type}, there on {theirs}")
 
-    return {"peak_kib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss}
+
+def _group_as_large_sets() -> None:
+    """Let `group_by_length` sort 50 batches together, as it does from 200 batches in a set on.
+
+    Of fewer it sorts a quarter together.  Our small sets stand for a large one.
+    """
+    from functools import partial
+
+    from transformers import trainer_pt_utils
+
+    function = trainer_pt_utils.get_length_grouped_indices
+    if not isinstance(function, partial):
+        trainer_pt_utils.get_length_grouped_indices = partial(function, mega_batch_mult=50)
+
+
+def _padded(rows: list[Any]) -> dict[str, Any]:
+    """Return rows as one batch, padded to the longest."""
+    from torch.nn.utils.rnn import pad_sequence
+
+    fill = {"input_ids": PAD, "labels": -100}
+    batch = {
+        key: pad_sequence([row[key] for row in rows], batch_first=True, padding_value=fill[key])
+        for key in rows[0]
+    }
+    return {**batch, "attention_mask": (batch["input_ids"] != PAD).long()}
+
+
+def _masked(batch: dict[str, Any], share: float) -> dict[str, Any]:
+    """Return the batch with this share of its tokens to predict."""
+    import torch
+
+    ids = batch["input_ids"]
+    chosen = (torch.rand(ids.shape) < share) & (ids > MASK)
+    labels = torch.where(chosen, ids, -100)
+    return {**batch, "input_ids": ids.masked_fill(chosen, MASK), "labels": labels}
 
 
 def _our_name(key: str, name: str) -> str | None:
-    """Return our name of a parameter of theirs, or `None` where it is another adapter's."""
+    """Return our name of a parameter of theirs, or `None` where it is not of this adapter."""
     parts = key.split(".")
+    if parts[0] == "classifier":
+        return f"head.{parts[-1]}"
     if name not in parts or "adapters" not in key:
         return None
     end = "_bias" if parts[-1] == "bias" else ""

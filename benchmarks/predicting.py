@@ -14,9 +14,9 @@ from adapterhub_lite.tasks.base import Example
 from adapterhub_lite.tasks.inference import predict_examples
 from adapterhub_lite.tasks.words import TokenClassification
 from benchmarks.lines import Line
+from benchmarks.sentences import lengths
 from benchmarks.setting import LANGUAGE, TASK, Size, make_adapter, make_base
 from benchmarks.timing import Spread, Variant, ratio, take_turns
-from benchmarks.training import lengths
 
 LANGUAGES = 8
 

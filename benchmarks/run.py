@@ -19,11 +19,13 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch, which reads it on
 
 from benchmarks import lines as report
 from benchmarks import tables
-from benchmarks.forward import row_lines, run_lines
+from benchmarks.compiled import compiled_lines
+from benchmarks.forward import run_lines
 from benchmarks.memory import memory_lines
 from benchmarks.peer import Peer
 from benchmarks.predicting import predicting_lines
 from benchmarks.registry import registry_lines
+from benchmarks.rows import row_lines
 from benchmarks.setting import FULL, SMALL, Size
 from benchmarks.startup import startup_lines
 from benchmarks.timing import fix_threads
@@ -49,6 +51,7 @@ BENCHMARKS: dict[str, Measure] = {
     "registry": lambda size, _: registry_lines(size),
     "forward": _with_peer(run_lines),
     "rows": _with_peer(row_lines),
+    "compiled": lambda size, _: compiled_lines(size),
     "memory": lambda size, _: memory_lines(size),
     "predicting": lambda size, _: predicting_lines(size),
     "training": training_lines,

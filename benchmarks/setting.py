@@ -2,12 +2,16 @@
 
 Random weights cost what trained ones do.  XLM-R's width and depth with a vocabulary of 30,000 (109
 M parameters); the small size has the same width and fewer layers, so that ratios stay near.
+
+Models that are compared in one process have the very same weights in memory, not copies of them:
+where the pages of a copy lie is worth a hundredth of a forward pass.
 """
 
 from __future__ import annotations
 
+import copy
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,10 +27,13 @@ from adapterhub_lite.model.fingerprint import identify
 from adapterhub_lite.model.loaded import LoadedAdapter, fresh
 from adapterhub_lite.plugins import load
 from adapterhub_lite.testing.models import tiny_tokenizer
-from benchmarks.timing import device
+from benchmarks.timing import device, half
 
 LANGUAGE = {"reduction": 2.0, "invertible": True}
 TASK = {"reduction": 16.0}
+LORA = {"rank": 8, "alpha": 16.0}
+TOLERANCE = 5e-4
+"""Largest difference between hidden states of two libraries, which sum in other orders."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +49,7 @@ class Size:
 
 
 SMALL = Size("small", layers=4, vocabulary=8000, rounds=5, steps=3, training_vocabulary=32_000)
-FULL = Size("full", layers=12, vocabulary=30_000, rounds=5, steps=4, training_vocabulary=250_002)
+FULL = Size("full", layers=12, vocabulary=30_000, rounds=15, steps=4, training_vocabulary=250_002)
 
 
 def config_of(size: Size, vocabulary: int | None = None) -> transformers.XLMRobertaConfig:
@@ -61,13 +68,27 @@ def config_of(size: Size, vocabulary: int | None = None) -> transformers.XLMRobe
     )
 
 
-def make_base(size: Size, vocabulary: int | None = None, *, dtype: str = "float32") -> Base:
+def make_base(size: Size, vocabulary: int | None = None) -> Base:
     """Return a random base on the device to measure on."""
     torch.manual_seed(0)
-    model: Any = transformers.XLMRobertaForMaskedLM(config_of(size, vocabulary))
+    return _ready(transformers.XLMRobertaForMaskedLM(config_of(size, vocabulary)))
+
+
+def read_base(folder: Path) -> Base:
+    """Return the base in a folder, on the device to measure on."""
+    return _ready(transformers.XLMRobertaForMaskedLM.from_pretrained(folder))
+
+
+def _ready(model: Any) -> Base:
     model.requires_grad_(False)
-    model.eval().to(device(), getattr(torch, dtype))
+    model.eval().to(device())
     return Base(model, tiny_tokenizer(), identify(model, "random-xlm-r"))
+
+
+def twin(model: Any) -> Any:
+    """Return a copy of a model, layer by layer, with the very same weights."""
+    weights = (*model.parameters(), *model.buffers())
+    return copy.deepcopy(model, {id(tensor): tensor for tensor in weights})
 
 
 def make_adapter(
@@ -110,6 +131,36 @@ def make_batch(vocabulary: int, rows: int, tokens: int, *, seed: int = 3) -> dic
     generator = torch.Generator().manual_seed(seed)
     ids = torch.randint(5, vocabulary, (rows, tokens), generator=generator).to(device())
     return {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+
+
+def forward(model: Any, batch: Mapping[str, Tensor], **more: Any) -> Callable[[], None]:
+    """Return what runs one forward pass."""
+
+    def run() -> None:
+        with torch.inference_mode(), half():
+            model(**batch, **more)
+
+    return run
+
+
+def in_peft(trunk: Any, *adapters: LoadedAdapter) -> Any:
+    """Return the model in `peft`, on the same weights, with our LoRA adapters."""
+    import peft
+
+    config = peft.LoraConfig(r=8, lora_alpha=16, target_modules=["query", "value"])
+    model: Any = peft.get_peft_model(twin(trunk), config, adapter_name=adapters[0].ref)
+    for adapter in adapters[1:]:
+        model.add_adapter(adapter.ref, config)
+    layers = model.base_model.model.encoder.layer
+    with torch.no_grad():
+        for adapter in adapters:
+            for number, layer in enumerate(layers):
+                for part in ("query", "value"):
+                    module = getattr(layer.attention.self, part)
+                    for letter in "AB":
+                        weight = getattr(module, f"lora_{letter}")[adapter.ref].weight
+                        weight.copy_(adapter.weights[f"{part}.{number}.{letter}"])
+    return model.eval()
 
 
 def scratch() -> Path:

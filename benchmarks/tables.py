@@ -16,6 +16,7 @@ TITLES = {
     "registry": "Registry and resolver",
     "forward": "One forward pass",
     "rows": "Rows: another composition for every row of a batch",
+    "compiled": "Compiled with torch.compile (inductor, no graph breaks)",
     "memory": "Switching, attaching, memory",
     "predicting": "Predicting a file of mixed languages",
     "training": "Training",

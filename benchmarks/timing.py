@@ -1,17 +1,23 @@
 """Times of things that take turns in one process, and ratios of them round by round.
 
 A shared machine is slow now and fast then.  So every round times every variant once, in an order
-that rotates, and what is reported is the median of the ratios within rounds, never a ratio of
-medians.  On the CPU the clock is the process's CPU time, which waiting for a core does not count
-in; on a GPU it is wall time up to the end of the device's work.
+that rotates and turns round, and what is reported is the median of the ratios within rounds, never
+a ratio of medians.  On the CPU the clock is the process's CPU time, which waiting for a core does
+not count in; on a GPU it is wall time up to the end of the device's work.
+
+Which of the two it is, `device`, `clock`, `peak_kib` and `half` decide, for our side and for that
+of a peer, which is another process (`peer.py`).  So this file needs nothing but torch.
 """
 
 from __future__ import annotations
 
+import resource
 import statistics
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
@@ -54,17 +60,39 @@ def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
+def half() -> AbstractContextManager[object]:
+    """Return where a forward pass runs: in bfloat16 on a GPU (float32 weights), else as it is."""
+    return torch.autocast("cuda", torch.bfloat16) if device().type == "cuda" else nullcontext()
+
+
+def clock() -> float:
+    """Return the seconds now: CPU time of this process, or wall time once the GPU is done."""
+    if device().type == "cuda":
+        torch.cuda.synchronize()
+        return time.perf_counter()
+    return time.process_time()
+
+
+def peak_kib() -> float:
+    """Return the most memory this process ever had, in KiB: of the GPU where there is one.
+
+    The kernel's `VmHWM`, for `ru_maxrss` begins with what the parent had (Linux, getrusage(2)).
+    """
+    if device().type == "cuda":
+        return torch.cuda.max_memory_allocated() / 1024
+    try:
+        status = Path("/proc/self/status").read_text(encoding="utf-8")
+    except OSError:
+        return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+    (line,) = (line for line in status.splitlines() if line.startswith("VmHWM"))
+    return float(line.split()[1])
+
+
 def seconds(run: Callable[[], float | None]) -> float:
     """Return how long one call takes: what it says itself, else by the clock."""
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-        start = time.perf_counter()
-        own = run()
-        torch.cuda.synchronize()
-        return own if own is not None else time.perf_counter() - start
-    start = time.process_time()
+    start = clock()
     own = run()
-    return own if own is not None else time.process_time() - start
+    return own if own is not None else clock() - start
 
 
 def take_turns(variants: Mapping[str, Variant], rounds: int, *, warm_up: int = 1) -> Times:
@@ -73,7 +101,8 @@ def take_turns(variants: Mapping[str, Variant], rounds: int, *, warm_up: int = 1
     times: Times = {name: [] for name in names}
     for number in range(rounds + warm_up):
         turn = number % len(names)
-        for name in names[turn:] + names[:turn]:
+        order = names[turn:] + names[:turn]
+        for name in order if number % 2 else reversed(order):
             variants[name].prepare()
             found = seconds(variants[name].run)
             if number >= warm_up:

@@ -1,154 +1,160 @@
-"""Training: tokens a second and peak memory, beside `adapters` on its trainer, and the loss curve.
+"""Training: rates and peak memory beside `adapters` on its own trainer, and the loss curve.
 
-Lengths are drawn from a log-normal distribution with a median of 24 tokens (sigma 0.6, at most
-254), which is close to sentences of a treebank.  Ids are random: they cost what text costs.
-Dropout is off on both sides.  Ours packs the sentences into blocks; the peer pads every batch to
-its longest sentence, as its example script does line by line, with as many tokens in a batch.
+Sentences have real lengths (`sentences.py`); dropout is off and the same weights are trained on
+both sides.  Ours packs the sentences into blocks.  The peer trains once on sentences, a batch
+padded to its longest, as many tokens in a batch; and once on the very blocks that ours has, which
+is the best a user gets who groups texts beforehand.
 """
 
 from __future__ import annotations
 
-import gc
 import multiprocessing
-import resource
-import time
 from collections.abc import Sequence
-from typing import Any
+from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from adapterhub_lite.model.attach import attach
 from adapterhub_lite.model.base import Base
-from adapterhub_lite.tasks.base import IGNORED, Window
-from adapterhub_lite.tasks.forward import on_device
+from adapterhub_lite.model.loaded import LoadedAdapter
+from adapterhub_lite.tasks.base import IGNORED
+from adapterhub_lite.tasks.forward import on_device, task_logits
 from adapterhub_lite.tasks.language import LanguageModelling
-from adapterhub_lite.tasks.words import TokenClassification
-from adapterhub_lite.training.batches import TextBatches, WindowBatches
+from adapterhub_lite.training.batches import TextBatches
 from adapterhub_lite.training.loop import Trainee, fit
-from adapterhub_lite.training.settings import LanguageSettings, TaskSettings
+from adapterhub_lite.training.settings import LanguageSettings
 from adapterhub_lite.training.text import Masking
-from benchmarks.lines import Line
+from benchmarks.asking import send_adapter
+from benchmarks.lines import Line, rate_lines
 from benchmarks.peer import Peer
-from benchmarks.setting import LANGUAGE, Size, make_adapter, make_base, scratch
-from benchmarks.timing import Spread, fix_threads
+from benchmarks.sentences import sentences
+from benchmarks.setting import LANGUAGE, Size, make_adapter, make_base, read_base, scratch
+from benchmarks.task_training import task_lines
+from benchmarks.timing import Spread, clock, device, fix_threads, peak_kib
 
 BLOCK, BLOCKS = 128, 4
-MASK = 4
-
-
-def lengths(count: int) -> list[int]:
-    """Return lengths of sentences in tokens, special tokens included."""
-    generator = torch.Generator().manual_seed(7)
-    drawn = torch.randn(count, generator=generator) * 0.6 + torch.tensor(24.0).log()
-    return [int(n) for n in (drawn.exp() + 2).clamp(4, 256).tolist()]
-
-
-def sentences(vocabulary: int, count: int) -> list[Tensor]:
-    """Return sentences of random ids with their special tokens."""
-    generator = torch.Generator().manual_seed(8)
-    return [
-        torch.cat(
-            (
-                torch.tensor([0]),
-                torch.randint(5, vocabulary, (n - 2,), generator=generator),
-                torch.tensor([2]),
-            )
-        )
-        for n in lengths(count)
-    ]
+MASKED = 0.15
+ON_A_GPU = 25
+"""Times as many steps, for there a step is short beside what comes before the first."""
+Found = dict[str, float]
+"""`tokens`, `seconds` and `peak_kib` of one run in a process of its own."""
 
 
 def training_lines(size: Size, peer_python: str | None) -> list[Line]:
     """Return the lines of language-adapter and task-adapter training."""
-    lines = [_curve(size)]
-    ours, theirs = [], []
+    return [_curve(size), *_language(size, peer_python), *task_lines(size, peer_python)]
+
+
+def _language(size: Size, python: str | None) -> list[Line]:
+    folder, adapter = _save_base(size)
+    found: dict[str, list[Found]] = {"ours": [], "padded": [], "packed": []}
     context = multiprocessing.get_context("spawn")
-    for _ in range(3 if size.name == "full" else 2):  # processes in turn, each with its own peak
+    for number in range(3 if size.name == "full" else 2):  # processes in turn
         with context.Pool(1) as pool:
-            ours.append(pool.apply(_ours, (size,)))
-        if peer_python:
-            theirs.append(_theirs(size, peer_python))
-    rate = Spread.of([n / s for n, s, _ in ours])
-    peers = {"adapters": Spread.of([n / s for n, s, _ in theirs])} if theirs else {}
-    gain = rate.median / peers["adapters"].median if peers else None
-    name = f"language adapter, vocabulary {size.training_vocabulary:,}"
-    lines.append(
-        Line(
-            name,
-            "tokens a second",
-            rate,
-            peers=peers,
-            better="high",
-            note=f"{gain:.2f} times the peer, reach 3" if gain else "",
-        )
+            found["ours"].append(pool.apply(_ours, (size, folder, number)))
+        for name in ("padded", "packed") if python else ():
+            assert python is not None
+            found[name].append(
+                _theirs(size, folder, adapter, number, python, packed=name == "packed")
+            )
+    rates = {name: [run["tokens"] / run["seconds"] for run in runs] for name, runs in found.items()}
+    peaks = {name: [run["peak_kib"] / 2**20 for run in runs] for name, runs in found.items()}
+    what = f"language adapter, vocabulary {size.training_vocabulary:,}"
+    unit = "tokens a second"
+    lines = rate_lines(
+        f"{what}; the peer pads sentences", unit, rates["ours"], rates["padded"], reach=3.0
     )
-    lines.append(
+    if python:
+        lines += rate_lines(f"{what}; the peer packs too", unit, rates["ours"], rates["packed"])
+    names = {"padded": "adapters"} if python else {}
+    return [
+        *lines,
         Line(
-            f"{name}: peak memory",
+            f"{what}: peak memory",
             "GiB",
-            Spread.of([k / 2**20 for _, _, k in ours]),
-            peers={"adapters": Spread.of([k / 2**20 for _, _, k in theirs])} if theirs else {},
-        )
-    )
-    return [*lines, _task(size)]
+            Spread.of(peaks["ours"]),
+            peers={peer: Spread.of(peaks[name]) for name, peer in names.items()},
+            note=f"{Spread.of(peaks['packed']).median:.2f} for packed batches" if python else "",
+        ),
+    ]
 
 
-def _parts(size: Size) -> tuple[Base, Any, Masking]:
-    base = make_base(size, size.training_vocabulary)
+def _steps(size: Size) -> int:
+    return size.steps * (ON_A_GPU if device().type == "cuda" else 1)
+
+
+def _parts(base: Base) -> tuple[LoadedAdapter, Masking]:
     adapter = make_adapter(base, "bottleneck", LANGUAGE, "new")
-    return base, adapter, Masking(base, share=0.15, whole_words=False, causal=False)
+    return adapter, Masking(base, share=MASKED, whole_words=False, causal=False)
 
 
-def _blocks(size: Size) -> Tensor:
-    stream = torch.cat([s[1:] for s in sentences(size.training_vocabulary, 600)])
+def _save_base(size: Size) -> tuple[Path, LoadedAdapter]:
+    """Return a folder with the base, dropout off in its config, that both sides read."""
+    base, folder = make_base(size, size.training_vocabulary), scratch()
+    config = base.model.config
+    config.hidden_dropout_prob = config.attention_probs_dropout_prob = 0.0
+    base.model.save_pretrained(folder)
+    return folder, _parts(base)[0]
+
+
+def _blocks(vocabulary: int) -> Tensor:
+    stream = torch.cat([s[1:] for s in sentences(vocabulary, 600)])
     count = len(stream) // BLOCK
     return stream[: count * BLOCK].view(count, BLOCK)
 
 
-def _ours(size: Size) -> tuple[int, float, int]:
-    """Return tokens, CPU seconds and peak KiB of a run, in this process."""
+def _ours(size: Size, folder: Path, seed: int) -> Found:
+    """Train in this process, which is a new one."""
     fix_threads()
-    base, adapter, masking = _parts(size)
-    settings = LanguageSettings(steps=size.steps, batch_size=BLOCKS, block=BLOCK, save_every=10**6)
-    batches = TextBatches(_blocks(size), masking, batch_size=BLOCKS, seed=0)
+    base = read_base(folder)
+    adapter, masking = _parts(base)
+    settings = LanguageSettings(
+        steps=_steps(size),
+        batch_size=BLOCKS,
+        block=BLOCK,
+        save_every=10**6,
+        bf16=device().type == "cuda",
+    )
+    blocks = _blocks(size.training_vocabulary)
+    batches = TextBatches(blocks, masking, batch_size=BLOCKS, seed=seed)
     with attach(base, "new", adapters={"new": adapter}, trainable={"new"}) as attached:
         trainee = Trainee(base, LanguageModelling(), attached.parameters_of("new"), lambda _: {})
-        start = time.process_time()
+        start = clock()
         tokens = fit(trainee, batches, settings, scratch(), label="ours", quiet=True)
-        spent = time.process_time() - start
-    return tokens, spent, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return {"tokens": tokens, "seconds": clock() - start, "peak_kib": peak_kib()}
 
 
-def _theirs(size: Size, python: str) -> tuple[int, float, int]:
-    base, adapter, _ = _parts(size)
-    base.model.config.hidden_dropout_prob = base.model.config.attention_probs_dropout_prob = 0.0
-    folder = scratch()
-    base.model.save_pretrained(folder)
-    save_file(adapter.weights, folder / "new.safetensors")
-    rows = sentences(size.training_vocabulary, 600)
-    mean = sum(map(len, rows)) / len(rows)
-    torch.save(
-        {
-            "rows": rows,
-            "adapter": "new",
-            "mask": MASK,
-            "batch_size": max(1, round(BLOCK * BLOCKS / mean)),
-            "folder": str(folder / "run"),
-        },
-        folder / "rows.pt",
-    )
-    del base
-    gc.collect()
+def _theirs(
+    size: Size, folder: Path, adapter: LoadedAdapter, seed: int, python: str, *, packed: bool
+) -> Found:
+    """Train in the peer's process: on blocks, or on sentences with as many tokens in a batch."""
+    ids = list(_blocks(size.training_vocabulary))
+    if not packed:
+        ids = sentences(size.training_vocabulary, 600)
+    mean = sum(map(len, ids)) / len(ids)
+    rows = scratch() / "rows.pt"
+    torch.save([{"input_ids": row} for row in ids], rows)
+    options = {
+        "max_steps": _steps(size),
+        "per_device_train_batch_size": round(BLOCK * BLOCKS / mean),
+        "learning_rate": 1e-4,
+        "seed": seed,
+    }
     peer = Peer(python)
-    peer.ask("load", base=str(folder), head=True)
-    path = str(folder / "new.safetensors")
-    peer.ask("add", name="new", path=path, reduction=2.0, invertible=True)
-    rows_file = str(folder / "rows.pt")
-    answer = peer.ask("train", blocks=rows_file, steps=size.steps, rate=1e-4, masked=0.15)
-    peer.close()
-    return answer["tokens"], answer["seconds"], answer["peak_kib"]
+    try:
+        peer.ask("load", base=str(folder), kind="language", device=device().type)
+        send_adapter(peer, "new", adapter, rows.parent)
+        return peer.ask(
+            "train",
+            rows=str(rows),
+            folder=str(rows.parent / "run"),
+            stack=["new"],
+            masked=MASKED,
+            options=options,
+        )
+    finally:
+        peer.close()
 
 
 def _curve(size: Size) -> Line:
@@ -156,8 +162,9 @@ def _curve(size: Size) -> Line:
     small = Size("curve", 2, 2000, 1, 30, 2000)
     losses = []
     for plain in (False, True):
-        base, adapter, masking = _parts(small)
-        batches = TextBatches(_blocks(small) % 2000, masking, batch_size=BLOCKS, seed=0)
+        base = make_base(small)
+        adapter, masking = _parts(base)
+        batches = TextBatches(_blocks(small.vocabulary) % 2000, masking, batch_size=BLOCKS, seed=0)
         with attach(base, "new", adapters={"new": adapter}, trainable={"new"}) as attached:
             weights = list(attached.parameters_of("new").values())
             losses.append(_descend(base, batches, weights, small.steps, plain=plain))
@@ -187,80 +194,9 @@ def _descend(
             labels[chosen] = batch["targets"][batch["targets"] != IGNORED]
             loss = nn.functional.cross_entropy(scores.flatten(0, 1), labels.flatten())
         else:
-            from adapterhub_lite.tasks.forward import task_logits
-
             loss = objective.loss(task_logits(base, objective, {}, batch), batch)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         found.append(float(loss))
     return found
-
-
-def _task(size: Size) -> Line:
-    """Time task training with batches by length, and with batches as they come (the peers')."""
-    base = make_base(size)
-    windows = [
-        Window(
-            n,
-            tuple(row.tolist()),
-            (-1, *range(len(row) - 2), -1),
-            len(row) - 2,
-            (1,) * (len(row) - 2),
-        )
-        for n, row in enumerate(sentences(size.vocabulary, 800))
-    ]
-    settings = TaskSettings(steps=size.steps, batch_size=16, save_every=10**6)
-    kind = TokenClassification()
-    ordered = WindowBatches(windows, kind, pad=1, batch_size=16, seed=0)
-    rates: dict[str, list[float]] = {"ours": [], "padded": []}
-    for _ in range(3):
-        for name, found in rates.items():
-            adapters = {
-                "language": make_adapter(base, "bottleneck", LANGUAGE, "language"),
-                "task": make_adapter(base, "bottleneck", {"reduction": 16.0}, "task", labels=5),
-            }
-            batches: Any = ordered if name == "ours" else _AsTheyCome(windows, kind)
-            composition = "stack(language, task)"
-            with attach(base, composition, adapters=adapters, trainable={"task"}) as attached:
-                trainee = Trainee(base, kind, attached.parameters_of("task"), _head_of(attached))
-                start = time.process_time()
-                fit(trainee, batches, settings, scratch(), label=name, quiet=True)
-                spent = time.process_time() - start
-            found.append(settings.steps * 16 / spent)
-    gain = Spread.of([a / b for a, b in zip(rates["ours"], rates["padded"], strict=True)])
-    return Line(
-        "task adapter, real length distribution",
-        "times the rate of batches as they come",
-        gain,
-        reach=1.5,
-        better="high",
-        note=f"{Spread.of(rates['ours']).median:.1f} examples a second; the same trainer on both "
-        "sides, so only the batches differ",
-    )
-
-
-def _head_of(attached: Any) -> Any:
-    return lambda _: attached.head()[1]
-
-
-class _AsTheyCome:
-    """Batches of 16 windows in a random order, padded to the longest."""
-
-    def __init__(self, windows: Sequence[Window], kind: TokenClassification) -> None:
-        generator = torch.Generator().manual_seed(1)
-        self.order = torch.randperm(len(windows), generator=generator).tolist()
-        self.windows = windows
-        self.kind = kind
-
-    def _chosen(self, number: int) -> list[Window]:
-        places = range(number * 16, number * 16 + 16)
-        return [self.windows[self.order[place % len(self.order)]] for place in places]
-
-    def batch(self, number: int) -> dict[str, Any]:
-        """Return batch `number`."""
-        return self.kind.collate(self._chosen(number), 1)
-
-    def tokens(self, number: int) -> int:
-        """Return its tokens."""
-        return sum(len(window.ids) for window in self._chosen(number))
