@@ -29,7 +29,7 @@ from benchmarks.asking import send_adapter
 from benchmarks.lines import Line, rate_lines
 from benchmarks.peer import Peer
 from benchmarks.sentences import sentences
-from benchmarks.setting import LANGUAGE, Size, make_adapter, make_base, read_base, scratch
+from benchmarks.setting import FULL, LANGUAGE, Size, make_adapter, make_base, read_base, scratch
 from benchmarks.task_training import task_lines
 from benchmarks.timing import Spread, clock, device, fix_threads, peak_kib
 
@@ -62,9 +62,9 @@ def _language(size: Size, python: str | None) -> list[Line]:
     peaks = {name: [run["peak_kib"] / 2**20 for run in runs] for name, runs in found.items()}
     what = f"language adapter, vocabulary {size.training_vocabulary:,}"
     unit = "tokens a second"
-    lines = rate_lines(
-        f"{what}; the peer pads sentences", unit, rates["ours"], rates["padded"], reach=3.0
-    )
+    reach = 3.0 if size.training_vocabulary == FULL.training_vocabulary else None
+    padded = f"{what}; the peer pads sentences"
+    lines = rate_lines(padded, unit, rates["ours"], rates["padded"], reach=reach)
     if python:
         lines += rate_lines(f"{what}; the peer packs too", unit, rates["ours"], rates["packed"])
     names = {"padded": "adapters"} if python else {}
