@@ -53,7 +53,7 @@ def machine() -> dict[str, Any]:
     """Return where this was measured."""
     cuda = torch.cuda.is_available()
     return {
-        "device": torch.cuda.get_device_name() if cuda else "CPU",
+        "device": f"{torch.cuda.get_device_name()} in bfloat16" if cuda else "CPU",
         "processor": _processor(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),

@@ -176,6 +176,7 @@ class Work:
             bf16=device().type == "cuda",
             **options,
         )
+        arguments._n_gpu = min(arguments.n_gpu, 1)  # noqa: SLF001 - one, as on our side
         seen = {"tokens": 0, "rows": 0}
 
         def collate(items: list[Any]) -> Any:

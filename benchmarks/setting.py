@@ -135,9 +135,10 @@ def make_batch(vocabulary: int, rows: int, tokens: int, *, seed: int = 3) -> dic
 
 def forward(model: Any, batch: Mapping[str, Tensor], **more: Any) -> Callable[[], None]:
     """Return what runs one forward pass."""
+    numbers = half()
 
     def run() -> None:
-        with torch.inference_mode(), half():
+        with torch.inference_mode(), numbers:
             model(**batch, **more)
 
     return run

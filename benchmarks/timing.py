@@ -11,6 +11,7 @@ of a peer, which is another process (`peer.py`).  So this file needs nothing but
 
 from __future__ import annotations
 
+import functools
 import resource
 import statistics
 import time
@@ -55,6 +56,7 @@ def fix_threads() -> None:
     torch.set_num_threads(1)
 
 
+@functools.cache
 def device() -> torch.device:
     """Return the GPU where there is one."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -198,5 +198,5 @@ def _descend(
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
-        found.append(float(loss))
+        found.append(loss.item())
     return found
