@@ -45,17 +45,25 @@ class OneAtATime:
     def __init__(self) -> None:
         self._now = ExitStack()
 
-    def turn(
-        self, begin: Callable[[], AbstractContextManager[object]] | None = None
-    ) -> Callable[[], None]:
-        """Return what prepares a turn: `begin` what it needs, after the last turn's has ended."""
+    def variant(
+        self, run: Callable[[], None], begin: Callable[[], AbstractContextManager[object]] | None
+    ) -> Variant:
+        """Return `run` after `begin`, which ends before the next turn.
+
+        One pass before it is not timed: the allocator has to settle after what came and went.
+        """
 
         def prepare() -> None:
-            self._now.close()
+            self.end()
             if begin:
                 self._now.enter_context(begin())
+            run()
 
-        return prepare
+        return Variant(run, prepare)
+
+    def end(self) -> None:
+        """End the last turn."""
+        self._now.close()
 
 
 def run_lines(size: Size, peer: Peer | None) -> list[Line]:
@@ -76,15 +84,15 @@ def run_lines(size: Size, peer: Peer | None) -> list[Line]:
         _check_peft(base, adapters, tuned, batch)
         ours, one = forward(base.trunk, batch), OneAtATime()
         variants = {
-            "plain": Variant(ours, one.turn()),
-            "again": Variant(forward(again, batch), one.turn()),
-            **{name: Variant(ours, one.turn(on)) for name, on in begin.items()},
-            "peft": Variant(forward(tuned, batch), one.turn()),
-            "peft merged": Variant(forward(tuned, batch), one.turn(lambda: _merged(tuned))),
+            "plain": one.variant(ours, None),
+            "again": one.variant(forward(again, batch), None),
+            **{name: one.variant(ours, on) for name, on in begin.items()},
+            "peft": one.variant(forward(tuned, batch), None),
+            "peft merged": one.variant(forward(tuned, batch), lambda: _merged(tuned)),
         }
         rounds = size.rounds * (1 if rows > 1 else 3)
         times = take_turns(variants, rounds)
-        one.turn()()
+        one.end()
         theirs = _stack_of_peer(peer, base, adapters, batch, rounds) if peer else {}
         lines += _lines(times, theirs, rows, tokens)
     return lines
