@@ -30,7 +30,7 @@ from benchmarks.setting import (
     make_batch,
     twin,
 )
-from benchmarks.timing import Times, Variant, ratio, take_turns
+from benchmarks.timing import Times, Variant, least, ratio, take_turns
 
 if TYPE_CHECKING:
     from benchmarks.peer import Peer
@@ -129,7 +129,14 @@ def _lines(times: Times, theirs: Times, rows: int, tokens: int) -> list[Line]:
         "invertible": "with invertible part",
     }
     control = "the base against itself: what noise does"
-    lines = [Line(f"{control}, {where}", "base forward passes", ratio(times, "again", "plain"))]
+    lines = [
+        Line(
+            f"{control}, {where}",
+            "base forward passes",
+            ratio(times, "again", "plain"),
+            note=least(times, "again", "plain"),
+        )
+    ]
     lines += [
         Line(
             f"{text}, {where}",
@@ -138,6 +145,7 @@ def _lines(times: Times, theirs: Times, rows: int, tokens: int) -> list[Line]:
             reach=reach if name == "stack" else None,
             floor=counted(name, tokens),
             peers={"adapters": ratio(theirs, name, "plain")} if theirs else {},
+            note=least(times, name, "plain"),
         )
         for name, text in names.items()
     ]
@@ -153,6 +161,7 @@ def _lines(times: Times, theirs: Times, rows: int, tokens: int) -> list[Line]:
                 reach=reach,
                 floor=counted(name, tokens),
                 peers={"peft": ratio(times, other, "plain")},
+                note=least(times, name, "plain"),
             )
         )
     return lines

@@ -21,7 +21,7 @@ from benchmarks.setting import (
     make_base,
     make_batch,
 )
-from benchmarks.timing import Spread, Variant, ratio, take_turns
+from benchmarks.timing import Spread, Variant, least, ratio, take_turns
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -78,7 +78,8 @@ def row_lines(size: Size, peer: Peer | None) -> list[Line]:
                     reach=reach,
                     floor=1.0,
                     peers=peers,
-                    note=_note_apart(attached, rows, base, batch),
+                    note=f"{least(times, 'rows', 'one')}; "
+                    + _note_apart(attached, rows, base, batch),
                 )
             )
     return lines

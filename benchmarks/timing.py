@@ -115,3 +115,8 @@ def take_turns(variants: Mapping[str, Variant], rounds: int, *, warm_up: int = 1
 def ratio(times: Times, name: str, to: str) -> Spread:
     """Return the spread of `name` over `to`, round by round."""
     return Spread.of([a / b for a, b in zip(times[name], times[to], strict=True)])
+
+
+def least(times: Times, name: str, to: str) -> str:
+    """Say the least of `name` over the least of `to`: what is left when noise only adds time."""
+    return f"{min(times[name]) / min(times[to]):.3f} for the fastest of each"
