@@ -138,6 +138,21 @@ class Work:
             seconds = clock() - start
         return {"seconds": seconds, "first": hidden[0, 0, :8].tolist()}
 
+    def predict(self, groups: list[Any], *, batch_size: int) -> dict[str, Any]:
+        """Time forward passes over groups of token ids, one stack a group, batches by length."""
+        import torch
+        from adapters.composition import Stack
+
+        start = clock()
+        with torch.inference_mode(), half():
+            for names, group in groups:
+                self.model.set_active_adapters(Stack(*names))
+                rows = [{"input_ids": torch.tensor(ids)} for ids in sorted(group, key=len)]
+                for first in range(0, len(rows), batch_size):
+                    batch = _padded(rows[first : first + batch_size])
+                    self.model(**{key: value.to(device()) for key, value in batch.items()})
+        return {"seconds": clock() - start}
+
     def loss(self, rows: str, stack: list[str]) -> dict[str, Any]:
         """Return the loss of all rows of a file as one batch."""
         import torch

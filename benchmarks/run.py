@@ -53,7 +53,7 @@ BENCHMARKS: dict[str, Measure] = {
     "rows": _with_peer(row_lines),
     "compiled": lambda size, _: compiled_lines(size),
     "memory": lambda size, _: memory_lines(size),
-    "predicting": lambda size, _: predicting_lines(size),
+    "predicting": _with_peer(predicting_lines),
     "training": training_lines,
 }
 

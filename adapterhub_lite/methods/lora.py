@@ -76,10 +76,14 @@ class LoRAConfig(MethodConfig):
 
     def rank_at(self, key: str) -> int:
         """Return the rank at a site."""
+        if not self.ranks:
+            return self.rank
         return int(places.numbers(self.ranks, "lora").get(key, self.rank))
 
     def alpha_at(self, key: str) -> float:
         """Return alpha at a site."""
+        if not self.alphas:  # the usual case, which `torch.compile` can trace without a warning
+            return self.alpha
         return places.numbers(self.alphas, "lora").get(key, self.alpha)
 
     def scaling_at(self, key: str) -> float:

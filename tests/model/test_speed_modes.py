@@ -39,7 +39,7 @@ def _forget_traces() -> Iterator[None]:
     torch._dynamo.reset()
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning:torch")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.parametrize("family", ["xlm-roberta", "llama"])
 @every_method
 def test_one_graph_and_the_same_numbers_after_every_switch(
