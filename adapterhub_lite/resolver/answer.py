@@ -134,10 +134,16 @@ def _secured(pool: Pool, allowed: Iterable[Proposal]) -> bool:
     recorded, which may lift any stack.
     """
     stacks = [{adapter.digest for adapter in proposal.adapters} for proposal in allowed]
-    if not stacks or recorded(pool.request, pool.registry).by_composition:
+    if not stacks or _measured(pool).by_composition:
         return False
     tasks = {task.adapter.digest for task in pool.tasks}
     return set.intersection(*stacks) <= (tasks if len(tasks) == 1 else set())
+
+
+def _measured(pool: Pool) -> Records:
+    if pool.measured is None:
+        pool.measured = recorded(pool.request, pool.registry)
+    return pool.measured
 
 
 def _rejection(proposal: Proposal, rule: str, reason: str) -> Rejection:
@@ -152,7 +158,7 @@ def _resolution(
     notes: tuple[str, ...],
 ) -> Resolution:
     pool = allowed[0].pool
-    records = recorded(pool.request, pool.registry)
+    records = _measured(pool)
     winner, *others = order(allowed, records)
     tried = [proposal.strategy for proposal in allowed]
     return Resolution(
@@ -256,7 +262,7 @@ def _tried(
         return None
     pool = gather(request, base, registry, Judge(request, base, plugins))
     allowed, _ = judged(pool, strategies)
-    return order(allowed, recorded(request, registry))[0].strategy.name if allowed else None
+    return order(allowed, _measured(pool))[0].strategy.name if allowed else None
 
 
 def _no_base(

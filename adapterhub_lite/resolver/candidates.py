@@ -22,6 +22,7 @@ from adapterhub_lite.resolver.resolution import Rejection
 if TYPE_CHECKING:
     from adapterhub_lite.registry import Registry
     from adapterhub_lite.resolver.rules import Judge
+    from adapterhub_lite.resolver.scores import Records
 
 EXACT, REVERSED, MACRO, SEVERAL = range(4)
 """How far an adapter's languages are from those asked for; closer is better."""
@@ -50,7 +51,8 @@ class Candidate:
 class Pool:
     """All candidates for a request on one base that hold the rules for single adapters.
 
-    `related` and `records` are what `relatives.py` and `track.py` have looked up so far.
+    `related`, `records` and `measured` are what `relatives.py`, `track.py` and `scores.py` have
+    looked up so far.
     """
 
     request: Request
@@ -64,6 +66,7 @@ class Pool:
     rejections: list[Rejection] = field(default_factory=list)
     related: dict[object, Any] = field(default_factory=dict)
     records: dict[str, float] | None = None
+    measured: Records | None = None
     _kept: dict[tuple[str, str | None], Candidate | str] = field(default_factory=dict)
 
     def admit(self, slot: str, found: Iterable[Candidate]) -> tuple[Candidate, ...]:
