@@ -33,4 +33,8 @@ def refused(error: OSError, path: Path | str, doing: str = "write") -> HomeError
         return HomeError(
             f"cannot {doing} `{path}`: it is read-only, or no right to", hint=READ_ONLY_HINT
         )
-    return HomeError(f"cannot {doing} `{path}`: {error.strerror or error}")
+    missing = error.errno == errno.ENOENT and doing == "write"
+    return HomeError(
+        f"cannot {doing} `{path}`: {error.strerror or error}",
+        hint=f"`mkdir -p {Path(path).parent}` makes the folder" if missing else None,
+    )

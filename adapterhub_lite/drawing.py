@@ -1,11 +1,15 @@
-"""Where pictures meet matplotlib: found or named as missing, saved or said why not."""
+"""Where pictures meet matplotlib: found or named as missing, saved or said why not.
+
+`check` comes before the work whose result is drawn, which may have taken hours.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from adapterhub_lite.errors import HomeError, UsageError
+from adapterhub_lite.disk import refusing
+from adapterhub_lite.errors import UsageError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -22,6 +26,23 @@ def figure_class() -> type[Figure]:
     return Figure
 
 
+def check(path: Path) -> Path:
+    """Return `path` if a picture can be drawn to it.
+
+    Raises:
+        UsageError: no matplotlib, an extension that it does not know, or no such folder.
+    """
+    kinds = figure_class()().canvas.get_supported_filetypes()
+    if path.suffix.lower().lstrip(".") not in kinds:
+        raise UsageError(
+            f"cannot draw to `{path}`: `{path.suffix}` is no kind of picture that matplotlib has",
+            hint="for example `.svg`, `.png` or `.pdf`",
+        )
+    if not path.absolute().parent.is_dir():
+        raise UsageError(f"cannot draw to `{path}`: there is no folder `{path.parent}`")
+    return path
+
+
 def save(figure: Figure, path: str | Path) -> Path:
     """Write a figure in the format of the path's extension; the same figure gives the same bytes.
 
@@ -33,10 +54,8 @@ def save(figure: Figure, path: str | Path) -> Path:
 
     dated = {"Date": None} if Path(path).suffix == ".svg" else None
     try:
-        with mpl.rc_context({"svg.hashsalt": "adapterhub_lite"}):
+        with mpl.rc_context({"svg.hashsalt": "adapterhub_lite"}), refusing(path):
             figure.savefig(path, dpi=150, metadata=dated)
     except ValueError as error:
         raise UsageError(f"cannot draw to `{path}`: {error}") from None
-    except OSError as error:
-        raise HomeError(f"cannot write `{path}`: {error.strerror}") from None
     return Path(path)

@@ -9,7 +9,7 @@ import click
 
 from adapterhub_lite.cli.command import command, settings, to_json
 from adapterhub_lite.cli.languages import read
-from adapterhub_lite.cli.output import table
+from adapterhub_lite.cli.output import PICTURE, table
 from adapterhub_lite.cli.training import pairs
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     show_default="0, 1, 2",
     help="Seed of `--full`; may be repeated.",
 )
-@click.option("--picture", type=click.Path(path_type=Path), help="Draw the table (.svg, .png).")
+@click.option("--picture", type=PICTURE, help="Draw the table (.svg, .png).")
 @click.option("--dataset", help="Name of the data [default: the file's name and digest].")
 @click.option("--split", default="test", show_default=True, help="Part of the data set.")
 @click.option("--column", "columns", multiple=True, metavar="WHAT=NAME", help="Where FILE has it.")
@@ -71,6 +71,9 @@ def evaluate(
     """
     from adapterhub_lite.cli.progress import show_log
 
+    several = composition is None and any("=" in word for word in words[1:])
+    if not several:
+        _refuse({"--strategy": strategies, "--full": full, "--picture": picture})
     run = settings()
     show_log(quiet=run.quiet)
     home = run.open_home()
@@ -79,7 +82,7 @@ def evaluate(
         _print_result(_composed(words, composition, task, common))
     elif task is None:
         raise click.UsageError("missing option '--task'")
-    elif any("=" in word for word in words[1:]):
+    elif several:
         tuned = _tune(full, seeds, task, read(words[0]), home, common["base"])
         measured = _table(words, task, strategies, tuned, common)
         _print_table(measured)
@@ -87,6 +90,12 @@ def evaluate(
             _draw(measured, picture)
     else:
         _print_result(_answer(words, task, common))
+
+
+def _refuse(for_tables: dict[str, object]) -> None:
+    given = [f"'{name}'" for name, value in for_tables.items() if value]
+    if given:
+        raise click.UsageError(f"{', '.join(given)} is for a table: give SOURCE TARGET=FILE...")
 
 
 def _composed(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from adapterhub_lite.cli.command import command, settings, to_json
-from adapterhub_lite.cli.output import table
+from adapterhub_lite.cli.output import PICTURE, table
 
 if TYPE_CHECKING:
     from adapterhub_lite.gaps import Cost, Gaps
@@ -38,7 +38,7 @@ SHOWN = 8
     show_default=True,
     help="As for `ahl resolve`.",
 )
-@click.option("--picture", type=click.Path(path_type=Path), help="Draw the grid (.svg, .png).")
+@click.option("--picture", type=PICTURE, help="Draw the grid (.svg, .png).")
 def gaps(
     tasks: tuple[str, ...],
     sources: tuple[str, ...],

@@ -1,11 +1,31 @@
-"""Printing tables: for eyes on a terminal, for other programs through a pipe."""
+"""Printing tables, for eyes on a terminal and for other programs through a pipe; and pictures."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
 
 import click
+
+
+class Picture(click.Path):
+    """A file to draw to, looked at before the work begins."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """Return the path, or say why nothing can be drawn there."""
+        from adapterhub_lite.drawing import check
+
+        path = super().convert(value, param, ctx)
+        assert isinstance(path, Path)
+        return check(path)
+
+
+PICTURE = Picture()
 
 
 def table(

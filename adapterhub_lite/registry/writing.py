@@ -171,7 +171,7 @@ def remove(connection: Connection, row: Any, *, force: bool) -> None:
         shown = ", ".join(f"`{ref}`" for ref in over[:5])
         more = f" and {len(over) - 5} more" if len(over) > 5 else ""
         raise RegistryError(
-            f"`{row.name}` is needed: {shown}{more} was trained over it",
+            f"`{row.name}` is needed by {shown}{more}, trained over it",
             hint=f"remove those first, or `ahl remove --force {row.name}`",
             needed_by=over,
         )

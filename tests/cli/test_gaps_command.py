@@ -71,7 +71,10 @@ def test_costs_are_the_counts_of_the_two_schemes(ahl_json: Json) -> None:
 def test_a_picture_is_drawn_and_its_faults_are_named(ahl: Ahl, tmp_path: Path) -> None:
     ahl("gaps", "--picture", str(tmp_path / "gaps.svg"))
     assert "bad-x" in (tmp_path / "gaps.svg").read_text()
-    assert "cannot draw" in ahl("gaps", "--picture", str(tmp_path / "gaps.xyz"), code=2).stderr
+    for path in ("gaps.xyz", "gaps", "nowhere/gaps.svg"):
+        refused = ahl("gaps", "--picture", str(tmp_path / path), code=2)
+        assert "cannot draw" in refused.stderr
+        assert not refused.stdout, "it is said before the grid is resolved"
 
 
 def test_unknown_bases_and_empty_grids_are_errors(ahl: Ahl) -> None:
