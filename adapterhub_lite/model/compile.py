@@ -99,10 +99,12 @@ def compile_composition(composition: Composition, lookup: Lookup, anatomy: Anato
     sites: dict[str, Site] = {}
     steps: dict[str, list[Step]] = {}
     for level in levels:
+        own = level.adapter.by_site()
+        each = [(member, member.by_site()) for member in level.members]
         for site in level.sites(anatomy):
             sites[site.key] = site
-            members = tuple(Step(member, member.at(site)) for member in level.members)
-            step = Step(level.adapter, level.adapter.at(site), members)
+            members = tuple(Step(member, weights(site)) for member, weights in each)
+            step = Step(level.adapter, own(site), members)
             steps.setdefault(site.key, []).append(step)
     if "output" in steps:  # what was done last at the embeddings is undone first
         steps["output"].reverse()

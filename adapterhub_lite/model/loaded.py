@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -63,15 +63,25 @@ class LoadedAdapter:
 
     def at(self, site: Site) -> dict[str, Tensor]:
         """Return the weights that `site` gets: its own and the shared ones."""
-        return {**self._under(f"{site.key}."), **self._under(SHARED)}
+        return self.by_site()(site)
+
+    def by_site(self) -> Callable[[Site], dict[str, Tensor]]:
+        """Return `at` for many sites: the weights of this moment, looked through once for all."""
+        under = self._by_prefix()
+        return lambda site: {**under.get(f"{site.key}.", {}), **under.get(SHARED, {})}
 
     def head_weights(self) -> dict[str, Tensor]:
         """Return the head's weights by their own names."""
-        return self._under(HEAD)
+        return self._by_prefix().get(HEAD, {})
 
-    def _under(self, prefix: str) -> dict[str, Tensor]:
-        cut = len(prefix)
-        return {key[cut:]: value for key, value in self.weights.items() if key.startswith(prefix)}
+    def _by_prefix(self) -> dict[str, dict[str, Tensor]]:
+        """Return the weights by every beginning of their keys that ends in a dot."""
+        found: dict[str, dict[str, Tensor]] = {}
+        for key, value in self.weights.items():
+            parts = key.split(".")
+            for count in range(1, len(parts)):
+                found.setdefault(".".join(parts[:count]) + ".", {})[".".join(parts[count:])] = value
+        return found
 
     def to(self, dtype: torch.dtype, device: torch.device) -> None:
         """Cast and move the weights."""
