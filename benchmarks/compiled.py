@@ -29,7 +29,7 @@ from benchmarks.setting import (
     make_batch,
     scratch,
 )
-from benchmarks.timing import Variant, device, half, ratio, take_turns
+from benchmarks.timing import Variant, device, half, keep_memory, ratio, take_turns
 
 EACH = [f"b{n}" for n in range(8)]
 IN_HALF = 0.1
@@ -50,6 +50,7 @@ UNITS = {"base": "compiled base forward passes", "one": "compiled passes with on
 def compiled_lines(size: Size) -> list[Line]:
     """Return the lines of compiled forward passes, and what compiling is worth to the base."""
     os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(scratch())  # what was compiled once stays unknown
+    keep_memory()
     base = make_base(size)
     adapters = {
         name: make_adapter(base, "bottleneck", LANGUAGE, name, seed=seed)

@@ -30,7 +30,7 @@ from benchmarks.setting import (
     make_batch,
     twin,
 )
-from benchmarks.timing import Times, Variant, least, ratio, take_turns
+from benchmarks.timing import Times, Variant, keep_memory, least, ratio, take_turns
 
 if TYPE_CHECKING:
     from benchmarks.peer import Peer
@@ -68,6 +68,7 @@ class OneAtATime:
 
 def run_lines(size: Size, peer: Peer | None) -> list[Line]:
     """Return the lines of stack and LoRA."""
+    keep_memory()
     base = make_base(size)
     adapters = {
         "language": make_adapter(base, "bottleneck", LANGUAGE, "language"),

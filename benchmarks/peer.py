@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks.timing import clock, device, fix_threads, half, peak_kib
+from benchmarks.timing import clock, device, fix_threads, half, keep_memory, peak_kib
 
 ROOT = Path(__file__).resolve().parent.parent
 MODELS = {
@@ -78,6 +78,7 @@ class Work:
         options: Any = {"add_pooling_layer": False} if kind == "trunk" else {}
         self.model = found.from_pretrained(base, **options).to(device).eval()
         if kind == "trunk":
+            keep_memory()
             self.plain = found.from_pretrained(base, **options).to(device).eval()
             pairs = zip(self.plain.parameters(), self.model.parameters(), strict=True)
             for parameter, own in pairs:  # the very same weights, as on our side

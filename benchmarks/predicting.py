@@ -21,7 +21,7 @@ from benchmarks.lines import Line, rate_lines
 from benchmarks.peer import Peer
 from benchmarks.sentences import lengths
 from benchmarks.setting import LANGUAGE, TASK, Size, make_adapter, make_base
-from benchmarks.timing import Times, Variant, half, ratio, take_turns
+from benchmarks.timing import Times, Variant, half, keep_memory, ratio, take_turns
 
 LANGUAGES = 8
 BATCHES = (8, 32)
@@ -30,6 +30,7 @@ LONGEST = 56
 
 def predicting_lines(size: Size, peer: Peer | None) -> list[Line]:
     """Return the lines of a mixed file."""
+    keep_memory()
     base = make_base(size)
     adapters = {
         f"b{n}": make_adapter(base, "bottleneck", LANGUAGE, f"b{n}", seed=n)

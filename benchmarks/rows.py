@@ -21,7 +21,7 @@ from benchmarks.setting import (
     make_base,
     make_batch,
 )
-from benchmarks.timing import Spread, Variant, least, ratio, take_turns
+from benchmarks.timing import Spread, Variant, keep_memory, least, ratio, take_turns
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -44,6 +44,7 @@ CASES: list[Case] = [
 
 def row_lines(size: Size, peer: Peer | None) -> list[Line]:
     """Return the lines of batches with another composition in every row."""
+    keep_memory()
     base = make_base(size)
     adapters = _adapters(base, size.layers - 1)
     stacks: dict[str, str | None] = {f"s{n}": f"stack(b{n}, t{n})" for n in range(8)}
