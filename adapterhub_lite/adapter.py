@@ -12,7 +12,7 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Any
 
-from adapterhub_lite import base_names, digests
+from adapterhub_lite import base_names, digests, records
 from adapterhub_lite.digests import Digest
 
 FORMAT = 1
@@ -204,7 +204,7 @@ class Manifest:
     @property
     def config_digest(self) -> Digest:
         """Digest of method and config: adapters that share it (and `leave_out`) can be averaged."""
-        return _config_digest(self.method, digests.canonical_config(self.config))
+        return _config_digest(self.method, records.config_text(self.config))
 
     @property
     def built_in(self) -> bool:

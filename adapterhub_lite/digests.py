@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NewType
+from typing import NewType
 
 Digest = NewType("Digest", str)
 
@@ -22,27 +21,6 @@ _ENCODER = json.JSONEncoder(
 def canonical(value: object) -> str:
     """Return the one JSON text of `value`: sorted keys, no spaces, no NaN."""
     return _ENCODER.encode(value)
-
-
-_KEPT = 4096
-_SCALARS = frozenset({str, int, float, bool, type(None)})
-_texts: dict[str, str] = {}
-
-
-def canonical_config(config: Mapping[str, Any]) -> str:
-    """Return `canonical(config)`, from memory if it was asked before: adapters share configs.
-
-    Of plain values, `repr` spells alike only what is alike (`==` takes 1 for 1.0 and for True).
-    """
-    values = dict(config)
-    if not _SCALARS.issuperset(map(type, values.values())):
-        return canonical(values)
-    spelt = repr(values)
-    if spelt not in _texts:
-        if len(_texts) >= _KEPT:
-            _texts.clear()
-        _texts[spelt] = canonical(values)
-    return _texts[spelt]
 
 
 def of_json(value: object) -> Digest:

@@ -135,8 +135,9 @@ def _text(value: Any) -> str:
         return f"[{','.join(map(_text, value))}]"
     if records.fields_of(kind) is not None:
         return _object_text(value)
-    plain = records.plain(value)
-    return digests.canonical_config(plain) if type(plain) is dict else digests.canonical(plain)
+    if kind is dict:
+        return records.config_text(value)
+    return digests.canonical(records.plain(value))
 
 
 def _object_text(value: Any, always: str = "") -> str:

@@ -15,10 +15,13 @@ from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import Any, TypeAlias
 
+from adapterhub_lite import digests
 from adapterhub_lite.errors import AhlError, near
 
 Fields: TypeAlias = tuple[tuple[str, Any], ...]
 _PLAIN = frozenset({str, int, float, bool, type(None)})
+_KEPT = 4096
+_texts: dict[str, str] = {}
 
 
 class RecordError(AhlError):
@@ -44,6 +47,21 @@ def plain(value: Any) -> Any:
     if isinstance(value, (tuple, list)):
         return [plain(item) for item in value]
     return value
+
+
+def config_text(config: Mapping[str, Any]) -> str:
+    """Return a config's canonical JSON, from memory if it was asked before: adapters share configs.
+
+    Of plain values, `repr` spells alike only what is alike (`==` takes 1 for 1.0 and for True).
+    """
+    if not _PLAIN.issuperset(map(type, config.values())):
+        return digests.canonical(plain(config))
+    spelt = repr(config)
+    if spelt not in _texts:
+        if len(_texts) >= _KEPT:
+            _texts.clear()
+        _texts[spelt] = digests.canonical(plain(config))
+    return _texts[spelt]
 
 
 @functools.cache

@@ -13,6 +13,7 @@ from functools import lru_cache
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from sqlalchemy import delete
 from sqlalchemy.exc import DBAPIError
 
 if TYPE_CHECKING:
@@ -21,29 +22,53 @@ if TYPE_CHECKING:
 Row: TypeAlias = Mapping[str, Any]
 Values: TypeAlias = Callable[[Row], Sequence[Any]]
 
+ASK = 500
+"""Values in one `IN (...)`: well below any database's limit on parameters."""
+
 
 def insert_all(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
     """Insert rows, each with a value for every column."""
     if not rows:
         return
-    values = _values(table, connection.dialect)
-    columns = ", ".join(column.name for column in table.columns)
     if connection.dialect.name == "postgresql":
-        _copy(connection, f"COPY {table.name} ({columns}) FROM STDIN", map(values, rows))
+        _copy(connection, table, rows)
     else:
-        marks = ", ".join("?" * len(table.columns))
-        statement = f"INSERT INTO {table.name} ({columns}) VALUES ({marks})"  # noqa: S608  # ours
-        connection.exec_driver_sql(statement, [tuple(values(row)) for row in rows])
+        _execute(connection, "INSERT", table, rows)
 
 
-def _copy(connection: Connection, statement: str, rows: map[Sequence[Any]]) -> None:
+def replace_all(connection: Connection, table: Table, key: str, rows: Sequence[Row]) -> None:
+    """Insert rows, at least one, in the place of those with the same `key`, the primary key."""
+    if connection.dialect.name == "postgresql":
+        column = table.c[key]
+        for first in range(0, len(rows), ASK):
+            some = [row[key] for row in rows[first : first + ASK]]
+            connection.execute(delete(table).where(column.in_(some)))
+        _copy(connection, table, rows)
+    else:
+        _execute(connection, "INSERT OR REPLACE", table, rows)
+
+
+def _execute(connection: Connection, verb: str, table: Table, rows: Sequence[Row]) -> None:
+    marks = ", ".join("?" * len(table.columns))
+    statement = f"{verb} INTO {table.name} ({_columns(table)}) VALUES ({marks})"
+    values = _values(table, connection.dialect)
+    connection.exec_driver_sql(statement, [tuple(values(row)) for row in rows])
+
+
+def _copy(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
     driver: Any = connection.connection.driver_connection
+    statement = f"COPY {table.name} ({_columns(table)}) FROM STDIN"
+    values = _values(table, connection.dialect)
     try:
         with driver.cursor() as cursor, cursor.copy(statement) as copy:
             for row in rows:
-                copy.write_row(row)
+                copy.write_row(values(row))
     except connection.dialect.loaded_dbapi.Error as error:
         raise DBAPIError(statement, None, error) from error
+
+
+def _columns(table: Table) -> str:
+    return ", ".join(column.name for column in table.columns)
 
 
 @lru_cache(maxsize=64)

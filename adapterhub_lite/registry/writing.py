@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Table, delete, func, insert, select, update
 from adapterhub_lite.adapter import BaseIdentity, Score
 from adapterhub_lite.errors import RegistryError
 from adapterhub_lite.registry import rows
-from adapterhub_lite.registry.bulk import insert_all
+from adapterhub_lite.registry.bulk import ASK, insert_all, replace_all
 from adapterhub_lite.registry.rows import Addition, BaseEntry
 from adapterhub_lite.registry.tables import (
     ADAPTERS,
@@ -27,8 +27,6 @@ from adapterhub_lite.registry.tables import (
 T = TypeVar("T")
 
 BATCH = 5_000
-_ASK = 500
-"""Values in one `IN (...)`: well below any database's limit on parameters."""
 
 
 class Adder:
@@ -72,14 +70,14 @@ class Adder:
         insert_all(self.connection, ADAPTERS, adapters)
         insert_all(self.connection, LANGUAGES, languages)
         insert_all(self.connection, UNDERNEATH, underneath)
-        self._point(names)
+        replace_all(self.connection, NAMES, "name", list(names.values()))
         return len(adapters)
 
     def _known(self, digests: Sequence[str]) -> dict[str, dict[str, Any]]:
         columns = select(ADAPTERS.c.digest, ADAPTERS.c.id, ADAPTERS.c.name, ADAPTERS.c.remote)
         return {
             row.digest: row._asdict()
-            for some in _batches(digests, _ASK)
+            for some in _batches(digests, ASK)
             for row in self.connection.execute(columns.where(ADAPTERS.c.digest.in_(some)))
         }
 
@@ -92,11 +90,6 @@ class Adder:
         self.connection.execute(
             update(ADAPTERS).where(ADAPTERS.c.id == row["id"]).values(remote=False)
         )
-
-    def _point(self, names: dict[str, dict[str, Any]]) -> None:
-        for some in _batches(names, _ASK):
-            self.connection.execute(delete(NAMES).where(NAMES.c.name.in_(some)))
-        insert_all(self.connection, NAMES, list(names.values()))
 
     def base(self, identity: BaseIdentity) -> int:
         """Return the key of a base, which is added where it is new."""
@@ -211,7 +204,7 @@ _NAMED = select(ADAPTERS.c.id, ADAPTERS.c.digest, ADAPTERS.c.added).join(
 def record_scores(connection: Connection, scores: Iterable[Score]) -> None:
     """Record scores; one with the identity of an earlier one replaces it."""
     latest = {row["identity"]: row for row in map(rows.score_row, scores)}
-    for some in _batches(latest, _ASK):
+    for some in _batches(latest, ASK):
         connection.execute(delete(SCORES).where(SCORES.c.identity.in_(some)))
     if latest:
         connection.execute(insert(SCORES), list(latest.values()))

@@ -62,21 +62,3 @@ def test_a_file_is_its_bytes(data: bytes) -> None:
         path = Path(folder) / "file"
         path.write_bytes(data)
         assert digests.of_file(path) == digests.of_bytes(data)
-
-
-@pytest.mark.parametrize(
-    ("value", "spelt"),
-    [
-        (1, "1"),
-        (1.0, "1.0"),
-        (True, "true"),
-        (0.0, "0.0"),
-        (-0.0, "-0.0"),
-        (0, "0"),
-        (False, "false"),
-    ],
-)
-def test_configs_that_are_equal_in_python_keep_their_own_text(value: object, spelt: str) -> None:
-    """They share a place in any dict or cache that goes by `==`; their digests must differ."""
-    for _ in range(2):
-        assert digests.canonical_config({"rate": value}) == f'{{"rate":{spelt}}}'

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adapterhub_lite import digests
+from adapterhub_lite import digests, records
 from adapterhub_lite import manifest as manifests
 from adapterhub_lite.adapter import (
     BaseIdentity,
@@ -247,3 +247,21 @@ def test_errors_of_a_file_name_the_file(
 def test_a_file_that_is_right(tmp_path: Path) -> None:
     (tmp_path / "adapter.json").write_text(json.dumps(LEAST), encoding="utf-8")
     assert manifests.read(tmp_path).tags(Role.LANGUAGE) == ("sw",)
+
+
+@pytest.mark.parametrize(
+    ("value", "spelt"),
+    [
+        (1, "1"),
+        (1.0, "1.0"),
+        (True, "true"),
+        (0.0, "0.0"),
+        (-0.0, "-0.0"),
+        (0, "0"),
+        (False, "false"),
+    ],
+)
+def test_configs_that_are_equal_in_python_keep_their_own_text(value: object, spelt: str) -> None:
+    """They share a place in any dict or cache that goes by `==`; their digests must differ."""
+    for _ in range(2):
+        assert records.config_text({"rate": value}) == f'{{"rate":{spelt}}}'
