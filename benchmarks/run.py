@@ -10,6 +10,7 @@ which `make bench` makes; where that could not be made, those columns stay empty
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import sys
 from collections.abc import Callable
@@ -28,6 +29,7 @@ from benchmarks.registry import registry_lines
 from benchmarks.rows import row_lines
 from benchmarks.setting import FULL, SMALL, Size
 from benchmarks.startup import startup_lines
+from benchmarks.task_training import task_lines
 from benchmarks.timing import fix_threads
 from benchmarks.training import training_lines
 
@@ -55,6 +57,7 @@ BENCHMARKS: dict[str, Measure] = {
     "memory": lambda size, _: memory_lines(size),
     "predicting": _with_peer(predicting_lines),
     "training": training_lines,
+    "tasks": task_lines,
 }
 
 
@@ -80,6 +83,8 @@ def main() -> None:
     size = FULL if arguments.full else SMALL
     for name in arguments.names or BENCHMARKS:
         print(f"{name} ({size.name})", file=sys.stderr)
+        gc.collect()
+        gc.freeze()  # what earlier benchmarks left is not to be looked through in this one's time
         found = BENCHMARKS[name](size, arguments.adapters)
         path = report.write(name, size.name, found)
         print(tables.text(path), flush=True)

@@ -19,7 +19,8 @@ TITLES = {
     "compiled": "Compiled with torch.compile (inductor, no graph breaks)",
     "memory": "Switching, attaching, memory",
     "predicting": "Predicting a file of mixed languages",
-    "training": "Training",
+    "training": "Training a language adapter",
+    "tasks": "Training a task adapter",
 }
 INTRODUCTION = """# Benchmarks
 

@@ -1,4 +1,4 @@
-"""Training: rates and peak memory beside `adapters` on its own trainer, and the loss curve.
+"""Training a language adapter: rate and memory beside `adapters` on its trainer; the loss curve.
 
 Sentences have real lengths (`sentences.py`); dropout is off and the same weights are trained on
 both sides.  Ours packs the sentences into blocks.  The peer trains once on sentences, a batch
@@ -30,7 +30,6 @@ from benchmarks.lines import Line, rate_lines
 from benchmarks.peer import Peer
 from benchmarks.sentences import sentences
 from benchmarks.setting import FULL, LANGUAGE, Size, make_adapter, make_base, read_base, scratch
-from benchmarks.task_training import task_lines
 from benchmarks.timing import Spread, clock, device, fix_threads, peak_kib
 
 BLOCK, BLOCKS = 128, 4
@@ -42,8 +41,8 @@ Found = dict[str, float]
 
 
 def training_lines(size: Size, peer_python: str | None) -> list[Line]:
-    """Return the lines of language-adapter and task-adapter training."""
-    return [_curve(size), *_language(size, peer_python), *task_lines(size, peer_python)]
+    """Return the lines of language-adapter training."""
+    return [_curve(size), *_language(size, peer_python)]
 
 
 def _language(size: Size, python: str | None) -> list[Line]:
