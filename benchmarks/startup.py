@@ -2,7 +2,8 @@
 
 Each command runs in a fresh process; commands take turns, so that a busy machine hurts all alike.
 Counted is the CPU time of the process, which waiting for a core does not lengthen, less that of an
-empty Python in the same round.  Python may keep compiled files, as after any installation.
+empty Python in the same round.  Python may keep compiled files, as after any installation, and
+`ahl` is the script that an installation makes.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from benchmarks.setting import Size
 from benchmarks.timing import Spread
 
 ROOT = Path(__file__).resolve().parent.parent
-AHL = (sys.executable, "-m", "adapterhub_lite")
+AHL = (sys.executable, str(Path(sys.executable).with_name("ahl")))
 NOTHING = (sys.executable, "-c", "pass")
 UNIT = "s of CPU above an empty start"
 
@@ -43,6 +44,13 @@ def startup_lines(size: Size, python: str | None) -> list[Line]:
             floor=taken["import sqlalchemy"].median,
             note="floor: importing SQLAlchemy",
         ),
+        Line(
+            "ahl resolve, with the six plugin files of this repository",
+            UNIT,
+            taken["ahl resolve with plugins"],
+            floor=taken["import sqlalchemy"].median,
+            note="they are run, and compiled anew every time, since only their text is trusted",
+        ),
         Line("import torch, to compare", UNIT, taken["import torch"]),
     ]
 
@@ -52,15 +60,19 @@ def _has(taken: dict[str, Spread], peer: str) -> bool:
 
 
 def _commands(folder: Path, python: str | None) -> dict[str, tuple[str, ...]]:
-    shutil.copy(ROOT / "registry.db", folder)
-    shutil.copytree(ROOT / "plugins", folder / "plugins")
+    plain, plugins = folder / "plain", folder / "plugins"
+    for home in (plain, plugins):
+        home.mkdir()
+        shutil.copy(ROOT / "registry.db", home)
+    shutil.copytree(ROOT / "plugins", plugins / "plugins")
     request = ("resolve", "en", "gv", "--task", "pos", "--base", "e5-mmt-6")
     found: dict[str, tuple[str, ...]] = {
         f"import {name}": (sys.executable, "-c", f"import {name}")
         for name in ("adapterhub_lite", "sqlalchemy", "torch", "peft")
     }
     found["ahl --help"] = (*AHL, "--help")
-    found["ahl resolve"] = (*AHL, "--home", str(folder), *request)
+    found["ahl resolve"] = (*AHL, "--home", str(plain), *request)
+    found["ahl resolve with plugins"] = (*AHL, "--home", str(plugins), *request)
     if python:
         found["import adapters"] = (python, "-c", "import adapters")
     return found
