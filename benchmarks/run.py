@@ -10,8 +10,8 @@ which `make bench` makes; where that could not be made, those columns stay empty
 from __future__ import annotations
 
 import argparse
-import gc
 import os
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -79,16 +79,26 @@ def main() -> None:
         parser.error(
             f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}"
         )
-    fix_threads()
-    size = FULL if arguments.full else SMALL
-    for name in arguments.names or BENCHMARKS:
-        print(f"{name} ({size.name})", file=sys.stderr)
-        gc.collect()
-        gc.freeze()  # what earlier benchmarks left is not to be looked through in this one's time
-        found = BENCHMARKS[name](size, arguments.adapters)
-        path = report.write(name, size.name, found)
-        print(tables.text(path), flush=True)
+    names = arguments.names or list(BENCHMARKS)
+    if len(names) > 1:
+        _each_by_itself(names)
+    else:
+        _measure(names[0], FULL if arguments.full else SMALL, arguments.adapters)
     tables.write_docs()
+
+
+def _each_by_itself(names: list[str]) -> None:
+    """Run each in a process of its own: what one leaves in memory costs the next time."""
+    options = [word for word in sys.argv[1:] if word not in names]
+    for name in names:
+        subprocess.run([sys.executable, "-m", "benchmarks.run", *options, name], check=True)
+
+
+def _measure(name: str, size: Size, adapters: str | None) -> None:
+    print(f"{name} ({size.name})", file=sys.stderr)
+    fix_threads()
+    path = report.write(name, size.name, BENCHMARKS[name](size, adapters))
+    print(tables.text(path), flush=True)
 
 
 if __name__ == "__main__":
