@@ -33,7 +33,7 @@ def refused(error: OSError, path: Path | str, doing: str = "write") -> HomeError
         return HomeError(
             f"cannot {doing} `{path}`: it is read-only, or no right to", hint=READ_ONLY_HINT
         )
-    missing = error.errno == errno.ENOENT and doing == "write"
+    missing = isinstance(path, Path) and not path.absolute().parent.is_dir()
     return HomeError(
         f"cannot {doing} `{path}`: {error.strerror or error}",
         hint=f"`mkdir -p {Path(path).parent}` makes the folder" if missing else None,

@@ -5,7 +5,6 @@ The shared options may stand before or after a command's name, because both are 
 
 from __future__ import annotations
 
-import gc
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -114,12 +113,6 @@ class AhlCommand(_Shared):
     def __init__(self, *args: Any, brief: bool = False, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.brief = brief
-
-    def invoke(self, ctx: click.Context) -> Any:
-        """Run the command, with garbage collection where it works for long."""
-        if not self.brief:
-            gc.enable()
-        return super().invoke(ctx)
 
 
 class AhlGroup(_Shared, click.Group):

@@ -7,6 +7,7 @@ imported.
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from adapterhub_lite.cli.command import AhlGroup, Settings
+from adapterhub_lite.cli.command import AhlCommand, AhlGroup, Settings
 from adapterhub_lite.errors import AhlError
 
 if TYPE_CHECKING:
@@ -71,9 +72,12 @@ class ExtendedGroup(AhlGroup):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Return the command that is asked for; an unknown one may be that of a failed plugin."""
+        """Return the command that is asked for; an unknown one may be that of a failed plugin.
+
+        What works for long, so any command of a plugin, gets its garbage collected from here on.
+        """
         try:
-            return super().resolve_command(ctx, args)
+            name, command, rest = super().resolve_command(ctx, args)
         except click.UsageError as error:
             failed = ", ".join(f"`{name}`" for name in added(ctx, self.rooms).failed)
             if not failed:
@@ -82,6 +86,9 @@ class ExtendedGroup(AhlGroup):
                 f"{error.message.rstrip('.')}; `ahl plugins` says why these do not run: {failed}"
             )
             raise click.UsageError(words, ctx=error.ctx) from error
+        if not (isinstance(command, AhlCommand) and command.brief):
+            gc.enable()
+        return name, command, rest
 
 
 def added(context: click.Context, built_in: Mapping[str, str]) -> Added:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hashlib import sha256
 from pathlib import Path
+from shutil import make_archive, rmtree
 
 import pytest
 
@@ -21,6 +22,17 @@ def home(tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv("AHL_HOME", raising=False)
     monkeypatch.chdir(folder)
     return tmp_path
+
+
+def test_a_plugin_in_an_archive_on_the_path_is_found(
+    install: Install, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only folders are looked into quickly; for all else the standard library is asked."""
+    install("my-method", METHOD.format(name="mine"))
+    archive = make_archive(str(tmp_path / "packed"), "zip", tmp_path / "site")
+    rmtree(tmp_path / "site")
+    monkeypatch.syspath_prepend(archive)
+    assert "mine" in plugins.load().methods
 
 
 def test_an_installed_plugin_is_loaded_with_its_version(install: Install) -> None:

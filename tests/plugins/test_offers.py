@@ -115,6 +115,32 @@ def test_help_stays_light_with_a_plugin_written_as_the_guide_says(home: str, wri
     assert "count " in run.stdout
 
 
+PLAIN_COMMAND = """
+import gc
+
+import click
+
+from adapterhub_lite.hookspecs import hookimpl
+
+
+@click.command("collects")
+def collects():
+    click.echo(gc.isenabled())
+
+
+@hookimpl
+def ahl_commands():
+    return [collects]
+"""
+
+
+def test_garbage_is_collected_in_a_command_of_clicks_own_kind(home: str, write: Write) -> None:
+    write("plain", PLAIN_COMMAND)
+    words = [sys.executable, "-m", "adapterhub_lite", "--home", home, "collects"]
+    run = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert (run.stdout, run.stderr) == ("True\n", "")
+
+
 def test_the_resolver_uses_a_strategy_of_a_plugin(home: str, write: Write) -> None:
     made = write_adapter(Path(home) / "made", Kind.TASK, "en", task="pos")
     Home.find(home).add(made, name="pos-en")
