@@ -36,6 +36,7 @@ ROOMS = {
 
 
 @click.group(
+    "ahl",
     cls=ExtendedGroup,
     rooms={command: f"{__name__}.{room}" for room, names in ROOMS.items() for command in names},
     examples=(

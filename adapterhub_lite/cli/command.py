@@ -18,6 +18,7 @@ import click
 from adapterhub_lite.errors import AhlError, UsageError
 
 if TYPE_CHECKING:
+    from adapterhub_lite.cli.modes import Modes
     from adapterhub_lite.home import Home
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -107,12 +108,23 @@ class _Shared(click.Command):
 class AhlCommand(_Shared):
     """A command with examples.
 
-    A `brief` one only looks things up: it is done before garbage could matter.
+    A `brief` one only looks things up: it is done before garbage could matter.  One with `modes`
+    refuses options that the chosen mode does not use.
     """
 
-    def __init__(self, *args: Any, brief: bool = False, **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, brief: bool = False, modes: Modes | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
         self.brief = brief
+        self.modes = modes
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse, and check that every option goes with the mode that was chosen."""
+        rest = super().parse_args(ctx, args)
+        if self.modes is not None and not ctx.resilient_parsing:
+            self.modes.check(ctx)
+        return rest
 
 
 class AhlGroup(_Shared, click.Group):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ import click
 
 from adapterhub_lite.cli.command import command, settings, to_json
 from adapterhub_lite.cli.languages import read
+from adapterhub_lite.cli.modes import Mode, Modes
 from adapterhub_lite.cli.output import PICTURE, table
 from adapterhub_lite.cli.training import pairs
 
@@ -17,8 +19,32 @@ if TYPE_CHECKING:
     from adapterhub_lite.home import Home
 
 
+def _is_table(values: Mapping[str, Any]) -> bool:
+    return any("=" in word for word in values["words"][1:])
+
+
+MODES = Modes(
+    (
+        Mode("SOURCE TARGET FILE --task TASK", uses=("words",), needs=("task",)),
+        Mode(
+            "TARGET FILE --composition COMPOSITION", uses=("words", "task"), when=("composition",)
+        ),
+        Mode(
+            "SOURCE TARGET=FILE... --task TASK",
+            uses=("words", "strategies", "full", "seeds", "picture"),
+            needs=("task",),
+            chosen=_is_table,
+            label="a table (SOURCE TARGET=FILE...)",
+        ),
+    ),
+    always=("dataset", "split", "columns", "base", "limit", "record"),
+    only_with={"seeds": "full"},
+)
+
+
 @command(
     "evaluate",
+    modes=MODES,
     examples=(
         "ahl evaluate en gv gv-test.conllu --task pos",
         "ahl evaluate en gv=gv-test.conllu fo=fo-test.conllu --task pos --picture transfer.svg",
@@ -71,31 +97,20 @@ def evaluate(
     """
     from adapterhub_lite.cli.progress import show_log
 
-    several = composition is None and any("=" in word for word in words[1:])
-    if not several:
-        _refuse({"--strategy": strategies, "--full": full, "--picture": picture})
     run = settings()
     show_log(quiet=run.quiet)
     home = run.open_home()
     common |= {"columns": pairs(columns, "--column", "WHAT=NAME") or None, "home": home}
     if composition is not None:
         _print_result(_composed(words, composition, task, common))
-    elif task is None:
-        raise click.UsageError("missing option '--task'")
-    elif several:
-        tuned = _tune(full, seeds, task, read(words[0]), home, common["base"])
-        measured = _table(words, task, strategies, tuned, common)
+    elif _is_table({"words": words}):
+        tuned = _tune(full, seeds, str(task), read(words[0]), home, common["base"])
+        measured = _table(words, str(task), strategies, tuned, common)
         _print_table(measured)
         if picture is not None:
             _draw(measured, picture)
     else:
-        _print_result(_answer(words, task, common))
-
-
-def _refuse(for_tables: dict[str, object]) -> None:
-    given = [f"'{name}'" for name, value in for_tables.items() if value]
-    if given:
-        raise click.UsageError(f"{', '.join(given)} is for a table: give SOURCE TARGET=FILE...")
+        _print_result(_answer(words, str(task), common))
 
 
 def _composed(

@@ -9,6 +9,7 @@ import click
 
 from adapterhub_lite.cli.command import command, settings, to_json
 from adapterhub_lite.cli.languages import read
+from adapterhub_lite.cli.modes import Mode, Modes
 from adapterhub_lite.cli.training import pairs
 
 if TYPE_CHECKING:
@@ -17,8 +18,25 @@ if TYPE_CHECKING:
     from adapterhub_lite.prediction import Predicted
 
 
+MODES = Modes(
+    (
+        Mode("SOURCE TARGET TEXT... --task TASK", uses=("words",), needs=("task",)),
+        Mode(
+            "SOURCE [TARGET] --file FILE --task TASK",
+            uses=("words", "columns", "lang_column"),
+            when=("path",),
+            needs=("task",),
+        ),
+        Mode("--composition COMPOSITION TEXT...", uses=("words",), when=("composition",)),
+        Mode("--lock LOCK TEXT...", uses=("words",), when=("lock_file",)),
+    ),
+    always=("base",),
+)
+
+
 @command(
     "predict",
+    modes=MODES,
     examples=(
         'ahl predict en gv --task pos "Ta ny paitchyn lhaih shenn lioaryn."',
         'ahl predict en gv,cy --task pos "Ta mee ayns y thie." "Mae hi yn yr ardd."',
@@ -66,12 +84,10 @@ def predict(
         found = _composed(words, lock.read(lock_file), base, home)
     elif composition is not None:
         found = _composed(words, composition, base, home)
-    elif task is None:
-        raise click.UsageError("missing option '--task'")
     elif path is not None:
-        found = _file(words, path, task, columns, base, home, lang_column)
+        found = _file(words, path, str(task), columns, base, home, lang_column)
     else:
-        found = _texts(words, task, base, home)
+        found = _texts(words, str(task), base, home)
     if settings().json:
         click.echo(to_json([item.to_json() for item in found]))
     else:

@@ -231,7 +231,7 @@ def test_evaluate_prints_uncertainty_and_draws(home: Path, trained: Path, tmp_pa
         (["en", "gv=pos.tsv", "--task", "pos", "--strategy", "madx"], "madx"),
         (["en", "gv=pos.tsv", "--task", "pos", "--picture", "table.xyz"], "table.xyz"),
         (["en", "gv", "pos.tsv", "--task", "pos", "--picture", "table.svg"], "TARGET=FILE"),
-        (["gv", "pos.tsv", "--composition", "pos-en-over-en", "--full", "pos.tsv"], "'--full'"),
+        (["gv", "pos.tsv", "--composition", "pos-en-over-en", "--full", "pos.tsv"], "`--full`"),
     ],
 )
 def test_wrong_evaluations_are_usage_errors(
