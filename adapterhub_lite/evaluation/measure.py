@@ -11,7 +11,7 @@ from adapterhub_lite import digests, languages
 from adapterhub_lite.adapter import HeadSpec, Kind
 from adapterhub_lite.composition import Composition, parse, refs, rename
 from adapterhub_lite.errors import CompositionError, DataError
-from adapterhub_lite.evaluation.results import Result, interval
+from adapterhub_lite.evaluation.results import Result, interval, main_metric
 from adapterhub_lite.resolver import Request, Resolution, answer
 from adapterhub_lite.tasks.inference import BATCH, head_of, score_examples
 
@@ -226,7 +226,7 @@ class _Measurement:
         tallies: Sequence[tuple[float, ...]],
         **facts: Any,
     ) -> Result:
-        metric = next(iter(metrics))
+        metric = main_metric(task_type, metrics, labels)
         low, high = interval([tallies], task_type, labels)
         return Result(
             dataset=self.dataset,

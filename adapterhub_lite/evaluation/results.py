@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from adapterhub_lite.adapter import Score
+from adapterhub_lite.errors import TaskTypeError
 
 if TYPE_CHECKING:
     from adapterhub_lite.tasks.base import TaskType
@@ -64,6 +65,22 @@ class Result:
         return {**values, "metrics": dict(self.metrics)}
 
 
+def main_metric(task_type: TaskType, metrics: Mapping[str, float], labels: Sequence[str]) -> str:
+    """Return the metric to compare by: the one that the task type names, else its first.
+
+    Raises:
+        TaskTypeError: it names one that it does not measure.
+    """
+    name = task_type.main_metric_for(labels) or next(iter(metrics))
+    if name not in metrics:
+        raise TaskTypeError(
+            f"task type `{task_type.name}` names `{name}` as its main metric, but it measures "
+            f"{', '.join(f'`{metric}`' for metric in metrics)}",
+            hint="set `main_metric` in its plugin to one of these",
+        )
+    return name
+
+
 def interval(
     runs: Sequence[Sequence[tuple[float, ...]]], task_type: TaskType, labels: Sequence[str]
 ) -> tuple[float, float]:
@@ -81,7 +98,9 @@ def interval(
     values = torch.zeros(DRAWS, dtype=torch.float64)
     for tallies in runs:
         totals = weights @ torch.tensor(tallies, dtype=torch.float64)
-        scores = [next(iter(task_type.metrics(t, labels).values())) for t in totals.tolist()]
+        measured = [task_type.metrics(total, labels) for total in totals.tolist()]
+        metric = main_metric(task_type, measured[0], labels)
+        scores = [metrics[metric] for metrics in measured]
         values += torch.tensor(scores, dtype=torch.float64) / len(runs)
     low, high = values.quantile(torch.tensor([0.025, 0.975], dtype=torch.float64)).tolist()
     return low, high

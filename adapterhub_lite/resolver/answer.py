@@ -29,7 +29,7 @@ from adapterhub_lite.resolver.relatives import looked_up
 from adapterhub_lite.resolver.request import Request
 from adapterhub_lite.resolver.resolution import Alternative, Missing, Rejection, Resolution
 from adapterhub_lite.resolver.rules import Judge
-from adapterhub_lite.resolver.scores import Records, recorded
+from adapterhub_lite.resolver.scores import Records, main_metric, recorded
 from adapterhub_lite.resolver.sources import rank_sources
 from adapterhub_lite.resolver.strategies import NoLanguageAdapter, Strategy
 
@@ -142,7 +142,7 @@ def _secured(pool: Pool, allowed: Iterable[Proposal]) -> bool:
 
 def _measured(pool: Pool) -> Records:
     if pool.measured is None:
-        pool.measured = recorded(pool.request, pool.registry)
+        pool.measured = recorded(pool.request, pool.registry, main_metric(pool))
     return pool.measured
 
 

@@ -114,14 +114,27 @@ def why(winner: Proposal, allowed: Sequence[Proposal], records: Records) -> str:
     claim = winner.strategy.claim
     by_assumption = assumed(allowed, records)[0]
     if by_assumption is winner:
-        measured = sorted(records.of(winner).items())
-        return claim + "".join(f"; {words(*item)}" for item in measured[:1])
+        measured = records.of(winner)
+        data = next(iter(records.preferred(measured)), None)
+        if data is None:
+            return claim + _not_compared(winner, records)
+        return f"{claim}; {words(data, measured[data])}"
     data = shared(winner, [by_assumption], records)
     if data is None:
         return f"{claim}; it has a recorded score on this target, and policy `scores` asks for one"
     ours, theirs = records.of(winner)[data], records.of(by_assumption)[data]
     other = by_assumption.strategy.name
     return f"{claim}; {words(data, ours)}, against {theirs.value:.4g} of {other}"
+
+
+def _not_compared(winner: Proposal, records: Records) -> str:
+    """Show a score that played no part, for want of one in the main metric."""
+    measured = records.in_other_metrics(winner)
+    data = next(iter(records.preferred(measured)), None)
+    if data is None:
+        return ""
+    score = words(data, measured[data])
+    return f"; {score} is not compared: this task is compared by {records.metric}"
 
 
 def warnings(winner: Proposal, allowed: Sequence[Proposal]) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ All scores of the task are read where they are few; else those on the languages 
 An adapter's record is over the compositions that it stands in: task adapters are compared with task
 adapters, what is under them with what is under others, and of an average no member gets the credit.
 A source's record is over all that was trained on labels in it, compared within one kind of
-composition.
+composition.  Only the task's main metric counts, on each target's data.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from adapterhub_lite import facts
 from adapterhub_lite.adapter import Score
 from adapterhub_lite.composition import Composition, Ref, Stack, parse
 from adapterhub_lite.errors import CompositionError
-from adapterhub_lite.resolver.scores import LOWER_IS_BETTER
+from adapterhub_lite.resolver.scores import LOWER_IS_BETTER, comparable, main_metric
 from adapterhub_lite.track_records import Measurement, track_records
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def adapter_records(pool: Pool) -> dict[str, float]:
     """Return the records of adapters by digest, in standard deviations above what else there is."""
     if pool.records is None:
         scores = scores_elsewhere(pool.request.task, pool.request.target, pool.registry)
-        found = (m for score in scores for m in _of_adapters(score))
+        found = (m for s in comparable(scores, main_metric(pool)) for m in _of_adapters(s))
         pool.records = track_records(pool.request.target, found)
     return pool.records
 
@@ -43,7 +43,7 @@ def source_records(target: str, scores: Iterable[Score]) -> dict[str, float]:
     """Return the records of languages as sources of labels, by tag."""
     found = (
         Measurement(score.source_language, score.language, _data(score, _shape(score)), _up(score))
-        for score in scores
+        for score in comparable(scores)
         if score.source_language
     )
     return track_records(target, found)

@@ -40,6 +40,7 @@ class QuestionAnswering(TaskType):
     """A span of the context; scored by F1 over words, with exact matches."""
 
     name = "question-answering"
+    main_metric = "f1"
     labelled = False
 
     def __init__(self, shape: HeadShape | None = None) -> None:

@@ -98,6 +98,14 @@ class TaskType(ABC):
     """What of the base model the head reads: last hidden states, or its own vocabulary scores."""
     labelled: ClassVar[bool] = True
     """Whether training needs a list of labels."""
+    main_metric: ClassVar[str] = ""
+    """The metric, of those that `metrics` returns, that compositions are compared by.
+
+    Tables show it first, and the resolver compares recorded scores of it alone; scores of other
+    metrics are shown.  Left empty, tables show the first that `metrics` returns, and the resolver
+    goes by a general order of metrics (`resolver.scores.GENERAL_ORDER`).  Where it depends on the
+    labels, `main_metric_for` says it.
+    """
 
     @abstractmethod
     def read(
@@ -184,7 +192,11 @@ class TaskType(ABC):
 
     @abstractmethod
     def metrics(self, total: Sequence[float], labels: Sequence[str]) -> dict[str, float]:
-        """Return metrics from summed tallies, the one to compare by first."""
+        """Return metrics from summed tallies, the main one among them."""
+
+    def main_metric_for(self, labels: Sequence[str]) -> str:
+        """Return the main metric for heads with these labels; empty where none is named."""
+        return self.main_metric
 
     @abstractmethod
     def size(self, example: Example) -> int:

@@ -34,6 +34,7 @@ class LanguageModelling(TaskType):
     """Scores over the vocabulary at the places that are asked for."""
 
     name = "language-modelling"
+    main_metric = "accuracy"
     reads = "vocabulary"
     labelled = False
 

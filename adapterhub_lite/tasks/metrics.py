@@ -29,30 +29,6 @@ def macro_f1(counts: Sequence[float]) -> float:
     return ratio(sum(present), len(present))
 
 
-def is_bio(labels: Sequence[str]) -> bool:
-    """Whether labels mark spans: `O`, and otherwise `B-` or `I-` with a type."""
-    return any(label.startswith("B-") for label in labels) and all(
-        label == "O" or label[:2] in ("B-", "I-") for label in labels
-    )
-
-
-def spans(tags: Sequence[str | None]) -> set[tuple[str, int, int]]:
-    """Return (type, start, end) of the spans in BIO tags; an `I-` with nothing before it opens one.
-
-    That is CoNLL-2000's reading (`conlleval`).
-    """
-    found = set()
-    start, kind = 0, ""
-    for at, tag in enumerate([*tags, "O"]):
-        prefix, _, name = (tag or "O").partition("-")
-        if kind and (prefix != "I" or name != kind):
-            found.add((kind, start, at))
-            kind = ""
-        if prefix in ("B", "I") and (prefix == "B" or not kind):
-            start, kind = at, name
-    return found
-
-
 def plain_answer(text: str) -> list[str]:
     """Return an answer's words for comparison: lower case, no punctuation, no English articles.
 

@@ -33,6 +33,7 @@ class SequenceClassification(TaskType):
     """A label a text; scored by macro F1, with accuracy."""
 
     name = "sequence-classification"
+    main_metric = "macro_f1"
 
     def __init__(self, shape: HeadShape | None = None) -> None:
         self.shape = shape or HeadShape()

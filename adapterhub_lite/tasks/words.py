@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from adapterhub_lite.adapter import BaseIdentity, HeadSpec
 from adapterhub_lite.errors import DataError, UsageError, near
-from adapterhub_lite.tasks import heads, metrics, pieces
+from adapterhub_lite.tasks import heads, metrics, pieces, spans
 from adapterhub_lite.tasks.base import (
     IGNORED,
     Batch,
@@ -70,9 +70,10 @@ def _in_word(letter: str) -> bool:
 
 
 class TokenClassification(TaskType):
-    """A label a word; scored by accuracy, or by span F1 where labels are BIO."""
+    """A label a word; scored by accuracy, or by span F1 where labels mark spans."""
 
     name = "token-classification"
+    main_metric = "accuracy"
 
     def __init__(self, shape: HeadShape | None = None) -> None:
         self.shape = shape or HeadShape()
@@ -148,20 +149,26 @@ class TokenClassification(TaskType):
     def tally(
         self, example: Example, prediction: Prediction, labels: Sequence[str]
     ) -> tuple[float, ...]:
-        """Return right and counted words; for BIO labels also right, predicted and gold spans."""
+        """Return right and counted words; of spans also those right, predicted and gold."""
         counted = [_counts(gold, labels) for gold in example.gold]
         pairs = zip(example.gold, prediction.labels, counted, strict=True)
         right = sum(gold == label for gold, label, counts in pairs if counts)
-        if not metrics.is_bio(labels):
+        if not spans.marks_spans(labels):
             return float(right), float(sum(counted))
-        gold, predicted = metrics.spans(example.gold), metrics.spans(prediction.labels)
-        spans = (len(gold & predicted), len(predicted), len(gold))
-        return float(right), float(sum(counted)), *map(float, spans)
+        gold, predicted = set(spans.read(example.gold)), set(spans.read(prediction.labels))
+        counts = (len(gold & predicted), len(predicted), len(gold))
+        return float(right), float(sum(counted)), *map(float, counts)
 
     def metrics(self, total: Sequence[float], labels: Sequence[str]) -> dict[str, float]:
-        """Return accuracy, after span F1 where labels are BIO."""
+        """Return accuracy, after span F1 where labels mark spans."""
         accuracy = {"accuracy": metrics.ratio(total[0], total[1])}
-        return {"f1": metrics.f1(*total[2:]), **accuracy} if metrics.is_bio(labels) else accuracy
+        return {"f1": metrics.f1(*total[2:]), **accuracy} if spans.marks_spans(labels) else accuracy
+
+    def main_metric_for(self, labels: Sequence[str]) -> str:
+        """Return span F1 where labels mark spans, accuracy for other labels."""
+        if not labels:
+            return ""
+        return "f1" if spans.marks_spans(labels) else self.main_metric
 
     def size(self, example: Example) -> int:
         """Return the number of words with a gold tag."""

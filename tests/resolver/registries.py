@@ -88,7 +88,8 @@ def _config(method: str, changes: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _head(spec: Mapping[str, Any]) -> HeadSpec | None:
     labels = spec.get("labels", ["NOUN", "VERB"])
-    return HeadSpec("token-classification", tuple(labels)) if labels else None
+    kind = spec.get("type", "token-classification")
+    return HeadSpec(kind, tuple(labels)) if labels else None
 
 
 def _uses(kind: Kind, tags: Iterable[str]) -> tuple[LanguageUse, ...]:

@@ -26,25 +26,6 @@ def test_macro_f1_leaves_out_labels_that_do_not_occur() -> None:
     assert found["accuracy"] == pytest.approx(3 / 4)
 
 
-@pytest.mark.parametrize(
-    ("tags", "expected"),
-    [
-        (("B-A", "I-A", "I-B"), {("A", 0, 2), ("B", 2, 3)}),
-        (("I-A", "O", "I-A"), {("A", 0, 1), ("A", 2, 3)}),
-        (("B-A", "B-A", None), {("A", 0, 1), ("A", 1, 2)}),
-        (("O", "O"), set()),
-    ],
-)
-def test_spans(tags: tuple[str | None, ...], expected: set[tuple[str, int, int]]) -> None:
-    assert metrics.spans(tags) == expected
-
-
-def test_bio_labels() -> None:
-    assert metrics.is_bio(("B-A", "I-A", "O"))
-    assert not metrics.is_bio(("NOUN", "VERB"))
-    assert not metrics.is_bio(("O",))
-
-
 def test_answers() -> None:
     assert metrics.plain_answer("The «Old» Mill!") == ["old", "mill"]
     # shared: old, mill; precision 2/2, recall 2/3
