@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from adapterhub_lite.errors import HomeError
+from adapterhub_lite.foreign.text import command
 
 READ_ONLY_HINT = "work on a copy: `cp -r HOME COPY`, then `--home COPY`; or get write access"
 FULL_HINT = "free some space (`ahl gc` removes weights that no record needs) and try again"
@@ -36,5 +37,5 @@ def refused(error: OSError, path: Path | str, doing: str = "write") -> HomeError
     missing = isinstance(path, Path) and not path.absolute().parent.is_dir()
     return HomeError(
         f"cannot {doing} `{path}`: {error.strerror or error}",
-        hint=f"`mkdir -p {Path(path).parent}` makes the folder" if missing else None,
+        hint=f"{command('mkdir', '-p', Path(path).parent)} makes the folder" if missing else None,
     )

@@ -8,11 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, ClassVar
+
+from adapterhub_lite.foreign import text
 
 
 class AhlError(Exception):
     """Base of all errors.
+
+    Message and hint quote files, the Hub and plugins, so they are made fit to be printed here: one
+    line each, in which nothing is obeyed by a terminal.
 
     Args:
         message: what was sought and what was found, lower case, no full stop.
@@ -21,11 +26,14 @@ class AhlError(Exception):
     """
 
     exit_code = 1
+    several_lines: ClassVar[bool] = False
+    """Whether message and hint are lines that were made fit one by one."""
 
     def __init__(self, message: str, *, hint: str | None = None, **facts: object) -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+        fit = text.lines if self.several_lines else text.one_line
+        self.message = fit(message)
+        self.hint = hint if hint is None else fit(hint)
+        super().__init__(self.message)
         self.facts = facts
 
     def __str__(self) -> str:
@@ -110,6 +118,7 @@ class NoResolutionError(AhlError):
     """Nothing in the registry answers the request; `resolution` (a `Refusal`) says why."""
 
     exit_code = 3
+    several_lines = True
 
     @property
     def resolution(self) -> Any:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from adapterhub_lite import home_settings, trust
 from adapterhub_lite import manifest as manifests
 from adapterhub_lite.errors import HomeError, WeightsError
+from adapterhub_lite.foreign.text import command
 
 if TYPE_CHECKING:
     from adapterhub_lite.adapter import Adapter
@@ -58,7 +59,10 @@ class Home:
     def _open(cls, path: Path, *, named: bool) -> Home:
         if not _is_home(path):
             found = "is there, but holds no registry" if path.exists() else "does not exist"
-            raise HomeError(f"no home at `{path}`: it {found}", hint=f"`ahl init {path}` makes one")
+            raise HomeError(
+                f"no home at `{path}`: it {found}",
+                hint=f"{command('ahl', 'init', path)} makes one",
+            )
         given = home_settings.read(path)
         folder = path.absolute()
         return cls(
@@ -157,7 +161,7 @@ class Home:
             source = adapter.manifest.source
             raise WeightsError(
                 f"`{adapter.ref}` is remote: it is known, but its weights are not here",
-                hint=f"`ahl pull {source.hub_id}` gets it" if source else None,
+                hint=f"{command('ahl', 'pull', source.hub_id)} gets it" if source else None,
             )
         return self.store.folder(adapter.digest, adapter.manifest)
 

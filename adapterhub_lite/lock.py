@@ -19,6 +19,7 @@ from adapterhub_lite import digests, disk, records
 from adapterhub_lite import manifest as manifests
 from adapterhub_lite.adapter import Adapter, BaseIdentity, Provider, Source, WeightsFile
 from adapterhub_lite.errors import LockError, RefError
+from adapterhub_lite.foreign.text import command
 from adapterhub_lite.version import VERSION
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ def _locked(adapter: Adapter, home: Home) -> LockedAdapter:
         source = manifest.source
         raise LockError(
             f"`{adapter.ref}` is remote: without its weights there is nothing to lock",
-            hint=f"`ahl pull {source.hub_id}`, then again" if source else None,
+            hint=f"{command('ahl', 'pull', source.hub_id)}, then again" if source else None,
         )
     return LockedAdapter(
         name=adapter.name,
@@ -187,7 +188,7 @@ def _differences(locked: LockedAdapter, home: Home) -> Iterator[LockError]:
     what = f"locked adapter `{locked.name}@{locked.digest[: digests.SHORT]}`"
     source = locked.source
     where = f"{source.hub_id}@{source.revision}" if source and source.revision else None
-    hint = f"`ahl pull {where or source.hub_id}`" if source and source.hub_id else None
+    hint = command("ahl", "pull", where or source.hub_id) if source and source.hub_id else None
     try:
         adapter = home.registry.get(locked.digest)
     except RefError:

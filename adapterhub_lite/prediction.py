@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from adapterhub_lite import languages
 from adapterhub_lite.errors import DataError, RefError, UsageError
+from adapterhub_lite.foreign.text import command
 from adapterhub_lite.tasks.inference import BATCH, head_of, predict_examples
 
 if TYPE_CHECKING:
@@ -221,7 +222,8 @@ def task_type_of(task: str, home: Home) -> TaskType:
             return home.plugins().task_type(adapter.manifest.head.type)
     raise RefError(
         f"no task adapter for `{task}` in this home",
-        hint=f"train one: `ahl train task {task} --train FILE --source LANGUAGE`",
+        hint="train one: "
+        + command("ahl", "train", "task", task, "--train", "FILE", "--source", "LANGUAGE"),
     )
 
 

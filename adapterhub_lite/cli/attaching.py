@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from adapterhub_lite.cli.command import command, settings, to_json
-from adapterhub_lite.cli.output import table
+from adapterhub_lite.cli.command import command, settings
+from adapterhub_lite.cli.output import print_json, table
 
 if TYPE_CHECKING:
     from adapterhub_lite.home import Home
@@ -39,7 +39,7 @@ def attach(composition: str | None, path: Path | None, base: str | None) -> None
     attached = _locked(path, base, home) if path else _composed(str(composition), base, home)
     adapters = [_summary(attached, adapter.ref) for adapter in _adapters(attached)]
     if settings().json:
-        click.echo(to_json({"base": attached.base.identity, "adapters": adapters}))
+        print_json({"base": attached.base.identity, "adapters": adapters})
     else:
         table(
             ("adapter", "method", "sites", "parameters", "head"),

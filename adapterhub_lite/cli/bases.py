@@ -5,10 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
-
-from adapterhub_lite.cli.command import settings, to_json
-from adapterhub_lite.cli.output import table
+from adapterhub_lite.cli.command import settings
+from adapterhub_lite.cli.output import echo, print_json, table
 from adapterhub_lite.errors import UsageError
 from adapterhub_lite.modular import modules_of
 
@@ -31,7 +29,10 @@ def add_base(home: Home, place: Path | str, name: str, aliases: tuple[str, ...])
     modules = add_modules(home, replace(loaded, identity=identity))
     entry = home.registry.add_base(identity, _location(home, place))
     run = settings()
-    click.echo(to_json(entry) if run.json else name)
+    if run.json:
+        print_json(entry)
+    else:
+        echo(name)
     more = f", {len(modules)} language modules" if modules else ""
     run.say(f"added base model `{name}` ({identity.layers} layers × {identity.hidden_size}{more})")
 
@@ -48,17 +49,15 @@ def list_bases(home: Home) -> None:
     """Print the base models, and how many languages are built into them."""
     entries = home.registry.bases()
     if settings().json:
-        click.echo(
-            to_json(
-                [
-                    {
-                        "identity": entry.identity,
-                        "location": entry.location,
-                        "modules": _modules(home, entry),
-                    }
-                    for entry in entries
-                ]
-            )
+        print_json(
+            [
+                {
+                    "identity": entry.identity,
+                    "location": entry.location,
+                    "modules": _modules(home, entry),
+                }
+                for entry in entries
+            ]
         )
         return
     rows = (

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from adapterhub_lite.cli.command import AhlGroup, command, settings, to_json
-from adapterhub_lite.cli.output import table
+from adapterhub_lite.cli.command import AhlGroup, command, settings
+from adapterhub_lite.cli.output import console, echo, print_json, table
 from adapterhub_lite.cli.records import KINDS, row, summary
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def search(
     )
     shown = hits[:limit]
     if run.json:
-        click.echo(to_json([_hit(hit) for hit in shown]))
+        print_json([_hit(hit) for hit in shown])
         return
     head = ("ref", "kind", "languages", "task", "method", "base", "where")
     table(head, [row(hit.adapter) for hit in shown])
@@ -116,7 +116,7 @@ def load() -> None:
     home = run.open_home()
     loaded = room.load(home.registry, home.plugins())
     if run.json:
-        click.echo(to_json(loaded))
+        print_json(loaded)
     run.say(f"{loaded.new} remote adapters added, {loaded.known} were known")
 
 
@@ -138,14 +138,13 @@ def update(base: str | None, endpoint: str | None, dry_run: bool) -> None:
     Adapters that the Hub lists for the same bases and that are not known here are named. Asks first
     and writes last: an update that fails changes nothing.
     """
-    from rich.console import Console
     from rich.progress import Progress
 
     from adapterhub_lite.catalog.update import update as refresh
 
     run = settings()
     registry = run.open_home().registry
-    with Progress(console=Console(stderr=True), transient=True, disable=run.quiet) as bar:
+    with Progress(console=console(err=True), transient=True, disable=run.quiet) as bar:
         task = bar.add_task("asking the Hub", total=None)
         report = refresh(
             registry,
@@ -155,7 +154,7 @@ def update(base: str | None, endpoint: str | None, dry_run: bool) -> None:
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
     if run.json:
-        click.echo(to_json(report))
+        print_json(report)
         return
     _print(report)
     would = "would change" if dry_run else "changed"
@@ -173,12 +172,12 @@ def _print(report: Report) -> None:
     ):
         ids = getattr(report, name)
         if ids:
-            click.echo(f"{len(ids)} {what}")
+            echo(f"{len(ids)} {what}")
             for hub_id in ids[:SHOWN]:
-                click.echo(f"  {hub_id}")
+                echo(f"  {hub_id}")
             if len(ids) > SHOWN:
-                click.echo(f"  and {len(ids) - SHOWN} more (`--json` lists them)")
-    click.echo(f"{report.unchanged} unchanged")
+                echo(f"  and {len(ids) - SHOWN} more (`--json` lists them)")
+    echo(f"{report.unchanged} unchanged")
 
 
 catalog.add_command(load)

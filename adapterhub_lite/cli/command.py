@@ -5,16 +5,16 @@ The shared options may stand before or after a command's name, because both are 
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from adapterhub_lite.cli.output import echo, print_json
 from adapterhub_lite.errors import AhlError, UsageError
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class Settings:
     def say(self, words: str) -> None:
         """Print words for people on stderr, unless `--quiet` is given."""
         if not self.quiet:
-            click.echo(words, err=True)
+            echo(words, err=True)
 
 
 def settings() -> Settings:
@@ -150,7 +150,7 @@ class AhlGroup(_Shared, click.Group):
         except AhlError as error:
             return _failed(error, as_json=as_json)
         except (click.Abort, KeyboardInterrupt):
-            click.echo("interrupted", err=True)
+            echo("interrupted", err=True)
             return ExitCode.INTERRUPTED
         return code if isinstance(code, int) else ExitCode.DONE
 
@@ -169,7 +169,7 @@ def command(
 
 def _in_our_words(error: click.ClickException) -> UsageError:
     """Return click's complaint as one of ours: lower case, no full stop, a hint."""
-    message = error.format_message().rstrip(".")
+    message = " ".join(error.format_message().split()).rstrip(".")
     context = error.ctx if isinstance(error, click.UsageError) else None
     path = context.command_path if context else "ahl"
     return UsageError(message[:1].lower() + message[1:], hint=f"`{path} --help` shows how")
@@ -177,29 +177,15 @@ def _in_our_words(error: click.ClickException) -> UsageError:
 
 def _failed(error: AhlError, *, as_json: bool) -> int:
     if as_json:
-        click.echo(to_json(error_values(error)))
+        print_json(error_values(error))
     else:
-        click.echo(f"error: {error.message}", err=True)
-        if error.hint:
-            click.echo(f"hint: {error.hint}", err=True)
+        for line in f"error: {error.message}".split("\n"):  # one, but for a refusal
+            echo(line, err=True)
+        for line in f"hint: {error.hint}".split("\n") if error.hint else ():
+            echo(line, err=True)
     return error.exit_code
 
 
 def error_values(error: AhlError) -> dict[str, Any]:
     """Return what `--json` prints of an error."""
     return {"error": error.message, "hint": error.hint, "facts": error.facts}
-
-
-def to_json(values: Any) -> str:
-    """Return the JSON text of values; frozen types of other rooms say themselves how they look."""
-    return json.dumps(values, indent=2, ensure_ascii=False, default=_plain)
-
-
-def _plain(value: Any) -> Any:
-    if hasattr(value, "to_json"):
-        return value.to_json()
-    if is_dataclass(value) and not isinstance(value, type):
-        return {f.name: getattr(value, f.name) for f in fields(value)}
-    if isinstance(value, Mapping):
-        return dict(value)
-    return str(value)

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from adapterhub_lite.cli.command import command, settings, to_json
+from adapterhub_lite.cli.command import command, settings
 from adapterhub_lite.cli.languages import read
 from adapterhub_lite.cli.modes import Mode, Modes
-from adapterhub_lite.cli.output import PICTURE, table
+from adapterhub_lite.cli.output import PICTURE, print_json, table
 from adapterhub_lite.cli.training import pairs
 
 if TYPE_CHECKING:
@@ -184,7 +184,7 @@ def _tune(
 
 def _print_result(result: Result) -> None:
     if settings().json:
-        click.echo(to_json(result.to_json()))
+        print_json(result.to_json())
         return
     head = ("language", "metric", "value", "95 % from", "to", "n", "composition")
     numbers = (f"{100 * x:.1f}" for x in (result.value, result.low, result.high))
@@ -194,7 +194,7 @@ def _print_result(result: Result) -> None:
 
 def _print_table(measured: Table) -> None:
     if settings().json:
-        click.echo(to_json(measured.to_json()))
+        print_json(measured.to_json())
         return
     rows = (
         (target, *(_text(measured.cell(target, name)) for name in measured.strategies))

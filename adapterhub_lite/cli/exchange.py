@@ -7,8 +7,9 @@ from typing import Any
 
 import click
 
-from adapterhub_lite.cli.command import command, settings, to_json
+from adapterhub_lite.cli.command import command, settings
 from adapterhub_lite.cli.details import detail_options, details_of
+from adapterhub_lite.cli.output import echo, print_json
 from adapterhub_lite.cli.records import summary
 
 
@@ -55,7 +56,10 @@ def import_(
         with_head=not without_head,
         aliases=aliases,
     )
-    click.echo(to_json({**summary(adapter), "notes": notes}) if run.json else adapter.ref)
+    if run.json:
+        print_json({**summary(adapter), "notes": notes})
+    else:
+        echo(adapter.ref)
     run.say(f"imported {adapter.manifest.kind} adapter `{name}`")
     for note in notes:
         run.say(f"note: {note}")
@@ -80,7 +84,11 @@ def export_(ref: str, folder: Path, to: str) -> None:
 
     run = settings()
     exported = export(ref, folder, home=run.open_home(), to=to)
-    click.echo(to_json(exported) if run.json else "\n".join(exported.files))
+    if run.json:
+        print_json(exported)
+    else:
+        for file in exported.files:
+            echo(file)
     for note in exported.notes:
         run.say(f"note: {note}")
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from adapterhub_lite.foreign import text
 from adapterhub_lite.resolver.explain import SHOWN, headline, refused
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.text import Text
     from rich.tree import Tree
 
     from adapterhub_lite.resolver import Resolution
@@ -18,31 +20,37 @@ def show(
     resolution: Resolution, *, everything: bool = False, console: Console | None = None
 ) -> None:
     """Print an answer as a tree, the top of the stack first, as it stands on what is below."""
-    from rich.console import Console
+    from adapterhub_lite.cli.output import console as stdout
 
-    (console or Console()).print(tree(resolution, everything=everything))
+    (console or stdout()).print(tree(resolution, everything=everything))
 
 
 def tree(resolution: Resolution, *, everything: bool = False) -> Tree:
     """Return the tree of an answer."""
-    from rich.markup import escape
     from rich.tree import Tree
 
-    root = Tree(f"[bold]{escape(headline(resolution))}[/bold]", guide_style="dim")
-    root.add(escape(resolution.why))
-    stack = root.add(f"[bold green]{escape(str(resolution.composition))}[/bold green]")
+    root = Tree(_text(headline(resolution), "bold"), guide_style="dim")
+    root.add(_text(resolution.why))
+    stack = root.add(_text(resolution.composition, "bold green"))
     for choice in reversed(resolution.choices):
-        name = stack.add(f"{choice.slot} [cyan]{escape(choice.ref)}[/cyan]")
-        name.add(f"[dim]{escape(choice.reason)}[/dim]")
+        name = stack.add(_text(f"{choice.slot} ") + _text(choice.ref, "cyan"))
+        name.add(_text(choice.reason, "dim"))
     for warning in resolution.warnings:
-        root.add(f"[yellow]warning:[/yellow] {escape(warning)}")
+        root.add(_text("warning:", "yellow") + _text(f" {warning}"))
     for note in resolution.notes:
-        root.add(f"[blue]note:[/blue] {escape(note)}")
+        root.add(_text("note:", "blue") + _text(f" {note}"))
     for title, lines in _branches(resolution, None if everything else SHOWN):
-        branch = root.add(f"[bold]{escape(title)}[/bold]")
+        branch = root.add(_text(title, "bold"))
         for line in lines:
-            branch.add(escape(line))
+            branch.add(_text(line))
     return root
+
+
+def _text(value: object, style: str = "") -> Text:
+    """Return text for one line of the tree; rich takes none of it as markup."""
+    from rich.text import Text
+
+    return Text(text.one_line(value), style)
 
 
 def _branches(resolution: Resolution, shown: int | None) -> Iterator[tuple[str, list[str]]]:

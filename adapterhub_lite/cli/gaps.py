@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from adapterhub_lite.cli.command import command, settings, to_json
-from adapterhub_lite.cli.output import PICTURE, table
+from adapterhub_lite.cli.command import command, settings
+from adapterhub_lite.cli.output import PICTURE, console, print_json, table
 
 if TYPE_CHECKING:
     from adapterhub_lite.gaps import Cost, Gaps
@@ -67,7 +67,7 @@ def gaps(
         progress=None if run.quiet else _bar,
     )
     if run.json:
-        click.echo(to_json(found.to_json()))
+        print_json(found.to_json())
     else:
         _print(found)
     if picture is not None:
@@ -78,11 +78,10 @@ def gaps(
 
 
 def _bar(requests: Iterable[Request], number: int) -> Iterable[Request]:
-    from rich.console import Console
     from rich.progress import track
 
-    console = Console(stderr=True)
-    return track(requests, f"resolving {number} requests", number, console=console, transient=True)
+    words = f"resolving {number} requests"
+    return track(requests, words, number, console=console(err=True), transient=True)
 
 
 def _print(found: Gaps) -> None:
@@ -100,12 +99,14 @@ def _print(found: Gaps) -> None:
     say(f"{covered} of {len(found.cells)} cells have an adapter that knows the target's language")
     for way in found.ways[:SHOWN]:
         cells = f"{len(way.cells)} cell{'s' if len(way.cells) > 1 else ''}"
-        say(f"\nlifts {cells} to {way.strategy}: {way.what}")
+        say("")
+        say(f"lifts {cells} to {way.strategy}: {way.what}")
         for line in way.commands:
             say(f"  {line}")
     if len(found.ways) > SHOWN:
         say(f"and {len(found.ways) - SHOWN} more ways (`--json` lists them)")
-    say("\nto cover the whole grid:")
+    say("")
+    say("to cover the whole grid:")
     for cost in found.costs:
         say(f"  {_words(cost)}")
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from adapterhub_lite.cli.command import ExitCode, command, settings, to_json
+from adapterhub_lite.cli.command import ExitCode, command, settings
+from adapterhub_lite.cli.output import echo, print_json
 
 
 @command(
@@ -34,7 +35,7 @@ def init(path: Path | None, database: str | None, objects: str | None) -> None:
         # a URL may hold a password: what it stands for is in the registry's own label
         database = home.registry.database.label
         values = {"home": home.path, "database": database, "objects": home.objects_url}
-        click.echo(to_json(values))
+        print_json(values)
     run.say(f"home `{home.path}` is ready")
 
 
@@ -49,10 +50,11 @@ def verify(context: click.Context) -> None:
     home = run.open_home()
     problems = home.verify()
     if run.json:
-        click.echo(to_json(problems))
+        print_json(problems)
     else:
         for problem in problems:
-            click.echo(str(problem))
+            for line in problem.lines():
+                echo(line)
         run.say(f"{len(problems)} problems" if problems else f"`{home.path}` is sound")
     context.exit(ExitCode.FAILED if problems else ExitCode.DONE)
 
@@ -67,10 +69,10 @@ def gc(dry_run: bool) -> None:
     run = settings()
     removed = run.open_home().gc(dry_run=dry_run)
     if run.json:
-        click.echo(to_json({"removed": removed, "dry_run": dry_run}))
+        print_json({"removed": removed, "dry_run": dry_run})
         return
     for item in removed:
-        click.echo(item)
+        echo(item)
     run.say(f"{'would remove' if dry_run else 'removed'} {len(removed)}")
 
 

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from adapterhub_lite.cli.command import command, settings, to_json
+from adapterhub_lite.cli.command import command, settings
 from adapterhub_lite.cli.details import detail_options, details_of
-from adapterhub_lite.cli.output import table
+from adapterhub_lite.cli.output import console, echo, print_json, table
 from adapterhub_lite.cli.records import summary
+from adapterhub_lite.foreign import text
 
 if TYPE_CHECKING:
     from adapterhub_lite.hub import Pulled, PulledStack, Pushed
@@ -56,14 +57,14 @@ def push(ref: str, repo: str, stack: bool, private: bool, **options: Any) -> Non
             ref, repo, home=run.open_home(), private=private or None, progress=progress, **options
         )
     if run.json:
-        click.echo(to_json(pushed))
+        print_json(pushed)
     elif pushed.dry_run:
         table(
             ("file", "bytes", "sha256"),
             ((file.path, str(file.size), file.sha256) for file in pushed.files),
         )
     else:
-        click.echo(f"{pushed.repo}@{pushed.commit}")
+        echo(f"{pushed.repo}@{pushed.commit}")
     for note in pushed.notes:
         run.say(f"note: {note}")
     run.say(_done(pushed))
@@ -160,9 +161,9 @@ def _show(pulled: Pulled) -> None:
     run = settings()
     if run.json:
         values = {**_fields(pulled), **summary(pulled.adapter)}
-        click.echo(to_json(values))
+        print_json(values)
     else:
-        click.echo(pulled.adapter.ref)
+        echo(pulled.adapter.ref)
     for note in pulled.notes:
         run.say(f"note: {note}")
     where = f"{pulled.repo}@{pulled.commit[:12]}"
@@ -186,9 +187,9 @@ def _show_stack(pulled: PulledStack, path: Path | None) -> None:
     if run.json:
         names = ("composition", "repo", "revision", "commit", "offline", "size")
         values = {name: getattr(pulled, name) for name in names}
-        click.echo(to_json({**values, "adapters": [summary(a) for a in pulled.adapters]}))
+        print_json({**values, "adapters": [summary(a) for a in pulled.adapters]})
     else:
-        click.echo(pulled.composition)
+        echo(pulled.composition)
     how = "as they were pulled before" if pulled.offline else _megabytes(pulled.size)
     run.say(f"{len(pulled.adapters)} adapters of {pulled.repo}@{pulled.commit[:12]}, {how}")
 
@@ -217,20 +218,19 @@ def _bars() -> Iterator[Progress | None]:
         yield None
         return
     from rich import progress as rich
-    from rich.console import Console
 
     columns = (
-        rich.TextColumn("{task.description}"),
+        rich.TextColumn("{task.description}", markup=False),
         rich.BarColumn(),
         rich.DownloadColumn(),
         rich.TransferSpeedColumn(),
     )
-    with rich.Progress(*columns, console=Console(stderr=True), transient=True) as shown:
+    with rich.Progress(*columns, console=console(err=True), transient=True) as shown:
         bars: dict[str, Any] = {}
 
         def told(path: str, done: int, size: int) -> None:
             if path not in bars:
-                bars[path] = shown.add_task(path, total=size)
+                bars[path] = shown.add_task(text.one_line(path), total=size)
             shown.update(bars[path], completed=done)
 
         yield told

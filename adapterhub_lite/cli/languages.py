@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from adapterhub_lite.cli.command import command, settings, to_json
+from adapterhub_lite.cli.command import command, settings
+from adapterhub_lite.cli.output import echo, print_json, table
 from adapterhub_lite.cli.output import facts as print_facts
-from adapterhub_lite.cli.output import table
 
 if TYPE_CHECKING:
     from adapterhub_lite.relatedness import Relatedness
@@ -87,7 +87,7 @@ def lang(
     near = nearest(language, [tag for tag in there if tag != language])
     shown = near if others else [r for r in near if r.related][:limit]
     if settings().json:
-        click.echo(to_json(known | {"adapters": _count(language, base), "nearest": shown}))
+        print_json(known | {"adapters": _count(language, base), "nearest": shown})
         return
     print_facts(_lines(known, _count(language, base)))
     _print_nearest(language, shown, searched=not others)
@@ -111,7 +111,7 @@ def _sources(tag: str, known: dict[str, Any], task: str, base: str | None, limit
             {**r.relatedness.to_json(), "recorded": r.recorded, "labels": r.tag in labelled}
             for r in ranked
         ]
-        click.echo(to_json(known | {"task": task, "sources": rows}))
+        print_json(known | {"task": task, "sources": rows})
         return
     head = ("source", "name", "score", "by relatedness", "record", "by record", "adapters")
     table(
@@ -194,7 +194,7 @@ def _print_nearest(tag: str, shown: list[Relatedness], *, searched: bool) -> Non
     if not shown:
         run.say(f"no relative of `{tag}` has a language adapter here")
         return
-    click.echo()
+    echo()
     head = ("language", "name", "score", "genealogy", "km", "script", "typology", "level")
     table(head, (_row(r, languages.name(r.tag)) for r in shown), head_through_pipe=True)
     if searched:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import click
 
-from adapterhub_lite.cli.command import command, settings, to_json
+from adapterhub_lite.cli.command import command, settings
 from adapterhub_lite.cli.languages import LANGUAGE
+from adapterhub_lite.cli.output import echo, print_json
 from adapterhub_lite.cli.records import summary
 from adapterhub_lite.errors import UsageError
 
@@ -46,7 +47,10 @@ def merge(
     run = settings()
     home = run.open_home()
     adapter = save(given, name=name, home=home, language=language, licence=licence)
-    click.echo(to_json(summary(adapter)) if run.json else adapter.ref)
+    if run.json:
+        print_json(summary(adapter))
+    else:
+        echo(adapter.ref)
     run.say(f"merged {len(given.parts)} adapters into `{name}`")
 
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from adapterhub_lite.cli.command import AhlGroup, command, settings, to_json
-from adapterhub_lite.cli.output import facts, table
+from adapterhub_lite.cli.command import AhlGroup, command, settings
+from adapterhub_lite.cli.output import echo, facts, print_json, table
 
 if TYPE_CHECKING:
     from adapterhub_lite.methods.base import Method
@@ -42,7 +42,7 @@ def methods(name: str | None) -> None:
     )
     if settings().json:
         values = [_method(plugins, method) for method in shown]
-        click.echo(to_json(values[0] if name else values))
+        print_json(values[0] if name else values)
     elif name:
         rows = (_field(field) for field in shown[0].Config.describe())
         table(("field", "type", "default", "meaning"), rows)
@@ -117,7 +117,7 @@ def plugins(context: click.Context) -> None:
         return
     infos = _plugins().report()
     if settings().json:
-        click.echo(to_json([_info(info) for info in infos]))
+        print_json([_info(info) for info in infos])
         return
     rows = ((i.name, i.version, i.origin, ", ".join(i.offers), _problems(i)) for i in infos)
     table(("plugin", "version", "from", "offers", "problems"), rows)
@@ -151,10 +151,10 @@ def new(name: str) -> None:
     home = run.open_home()
     files = plugin_template.write(home.path / "plugins", name, home.plugins())
     if run.json:
-        click.echo(to_json({"home": home.path, "written": files}))
+        print_json({"home": home.path, "written": files})
         return
     for path in files:
-        click.echo(str(path))
+        echo(str(path))
     run.say(f"next: `python -m pytest {files[1]}`, then `ahl plugins trust`")
 
 
@@ -169,7 +169,7 @@ def trust() -> None:
     home = run.open_home()
     files = home.trust_plugins()
     if run.json:
-        click.echo(to_json({"home": home.path, "trusted": files}))
+        print_json({"home": home.path, "trusted": files})
         return
     facts((path.name, str(path)) for path in files)
     run.say(f"trusted {len(files)} files in `{home.path}`")

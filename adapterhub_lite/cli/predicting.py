@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from adapterhub_lite.cli.command import command, settings, to_json
+from adapterhub_lite.cli.command import command, settings
 from adapterhub_lite.cli.languages import read
 from adapterhub_lite.cli.modes import Mode, Modes
+from adapterhub_lite.cli.output import cells, echo, print_json
 from adapterhub_lite.cli.training import pairs
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ def predict(
     else:
         found = _texts(words, str(task), base, home)
     if settings().json:
-        click.echo(to_json([item.to_json() for item in found]))
+        print_json([item.to_json() for item in found])
     else:
         _print(found)
 
@@ -143,14 +144,14 @@ def _print(found: list[Predicted]) -> None:
     tagged = any(len(item.labels) > 1 for item in found)
     for number, item in enumerate(found):
         if tagged and number:
-            click.echo()
+            echo()
         rows = zip(item.labels, item.probabilities, strict=True)
         if len(item.labels) == len(item.inputs):
             for text, (label, sure) in zip(item.inputs, rows, strict=True):
-                click.echo(f"{text}\t{label}\t{sure:.2f}")
+                cells((text, label, f"{sure:.2f}"))
         else:
             for label, sure in rows:
-                click.echo("\t".join((*item.inputs, label, f"{sure:.2f}")))
+                cells((*item.inputs, label, f"{sure:.2f}"))
 
 
 COMMANDS = (predict,)

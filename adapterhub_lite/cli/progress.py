@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 
-import click
+from adapterhub_lite.cli.output import echo
 
 
 class _Stderr(logging.Handler):
@@ -15,7 +15,7 @@ class _Stderr(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print the message."""
-        click.echo(self.format(record), err=True)
+        echo(self.format(record), err=True)
 
 
 _HANDLER = _Stderr()

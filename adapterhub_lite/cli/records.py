@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from adapterhub_lite.cli.bases import add_base, list_bases
-from adapterhub_lite.cli.command import command, settings, to_json
+from adapterhub_lite.cli.command import command, settings
 from adapterhub_lite.cli.languages import LANGUAGE
-from adapterhub_lite.cli.output import facts, table
+from adapterhub_lite.cli.output import echo, facts, print_json, table
+from adapterhub_lite.foreign.text import command as shell
 
 if TYPE_CHECKING:
     from adapterhub_lite.adapter import Adapter, Underneath
@@ -41,7 +42,10 @@ def summary(adapter: Adapter) -> dict[str, Any]:
 
 def _changed(adapter: Adapter, words: str) -> None:
     run = settings()
-    click.echo(to_json(summary(adapter)) if run.json else adapter.ref)
+    if run.json:
+        print_json(summary(adapter))
+    else:
+        echo(adapter.ref)
     run.say(words)
 
 
@@ -118,7 +122,7 @@ def list_(
         limit=limit,
     )
     if run.json:
-        click.echo(to_json([summary(adapter) for adapter in found]))
+        print_json([summary(adapter) for adapter in found])
         return
     table(("ref", "kind", "languages", "task", "method", "base", "where"), map(row, found))
     run.say(f"{len(found)} adapter{'s' * (len(found) != 1)}")
@@ -134,11 +138,11 @@ def _say_what_resolves(lang: str, task: str, base: str | None) -> None:
     tags = sorted({tag for adapter in others for tag in adapter.manifest.tags()} - {"mul"})
     if tags:
         source = "en" if "en" in tags else tags[0]
-        where = f" --base {base}" if base else ""
+        words = ("ahl", "resolve", source, lang, "--task", task)
+        resolve = shell(*words, *(("--base", base) if base else ()))
         run.say(
             f"no adapter for task {task} has labels in {lang}; there are such in "
-            f"{', '.join(tags)}: `ahl resolve {source} {lang} --task {task}{where}` says which "
-            "adapters make one of them work there"
+            f"{', '.join(tags)}: {resolve} says which adapters make one of them work there"
         )
 
 
@@ -178,7 +182,7 @@ def show(ref: str) -> None:
     adapter = run.open_home().registry.get(ref)
     if run.json:
         values = summary(adapter) | {"manifest": manifests.to_json(adapter.manifest)}
-        click.echo(to_json(values))
+        print_json(values)
         return
     facts(_facts(adapter))
 

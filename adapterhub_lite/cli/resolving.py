@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from adapterhub_lite.cli.command import command, settings, to_json
+from adapterhub_lite.cli.command import command, settings
 from adapterhub_lite.cli.languages import LANGUAGE
+from adapterhub_lite.cli.output import echo, print_json
 
 if TYPE_CHECKING:
     from adapterhub_lite.home import Home
@@ -78,15 +79,16 @@ def resolve(
     if lock_file is not None:
         _lock(resolution, home, lock_file)
     if run.json:
-        click.echo(to_json(resolution.to_json()))
+        print_json(resolution.to_json())
     elif run.quiet or not explain:
-        click.echo(str(resolution.composition))
+        echo(str(resolution.composition))
     elif sys.stdout.isatty():
         from adapterhub_lite.cli.explaining import show
 
         show(resolution, everything=everything)
     else:
-        click.echo(resolution.explain(everything=everything))
+        for line in resolution.explain(everything=everything).split("\n"):
+            echo(line)
 
 
 def _lock(resolution: Resolution, home: Home, path: Path) -> None:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
-from adapterhub_lite.cli.command import AhlGroup, command, settings, to_json
+from adapterhub_lite.cli.command import AhlGroup, command, settings
 from adapterhub_lite.cli.languages import LANGUAGE
-from adapterhub_lite.cli.output import table
+from adapterhub_lite.cli.output import echo, print_json, table
 from adapterhub_lite.cli.training import pairs
 
 COLUMNS = (
@@ -46,7 +46,7 @@ def list_(task: str | None, target: str | None, dataset: str | None) -> None:
     found = registry.scores(task=task, language=target, dataset=dataset)
     rows = [summary(score, registry) for score in found]
     if run.json:
-        click.echo(to_json(rows))
+        print_json(rows)
         return
     table(COLUMNS, ([_cell(row[name]) for name in COLUMNS] for row in rows), head_through_pipe=True)
     run.say(f"{len(rows)} score{'s' * (len(rows) != 1)}")
@@ -102,9 +102,9 @@ def import_(
     if not dry_run:
         registry.record_scores(found)
     if run.json:
-        click.echo(to_json({"scores": len(found), "recorded": not dry_run}))
+        print_json({"scores": len(found), "recorded": not dry_run})
     else:
-        click.echo(str(len(found)))
+        echo(str(len(found)))
     targets = len({score.language for score in found})
     what = f"{len(found)} scores on {targets} language{'s' * (targets != 1)}"
     run.say(f"would record {what}" if dry_run else f"recorded {what}")

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_type_hints
 
 import click
 
-from adapterhub_lite.cli.command import AhlGroup, command, settings, to_json
+from adapterhub_lite.cli.command import AhlGroup, command, settings
 from adapterhub_lite.cli.languages import LANGUAGE
+from adapterhub_lite.cli.output import echo, print_json
 from adapterhub_lite.cli.records import summary
 from adapterhub_lite.errors import UsageError, near
 
@@ -255,7 +256,10 @@ def _value(name: str, text: str, types: tuple[type, ...]) -> Any:
 
 def _done(adapter: Adapter) -> None:
     run = settings()
-    click.echo(to_json(summary(adapter)) if run.json else adapter.ref)
+    if run.json:
+        print_json(summary(adapter))
+    else:
+        echo(adapter.ref)
     run.say(f"trained {adapter.manifest.kind} adapter `{adapter.name}`")
 
 

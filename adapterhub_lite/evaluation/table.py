@@ -16,6 +16,7 @@ from adapterhub_lite.errors import RefError, UsageError, near
 from adapterhub_lite.evaluation.measure import Tuned, evaluate
 from adapterhub_lite.evaluation.results import Result, interval
 from adapterhub_lite.evaluation.strategies import FULL_COLUMN, STRATEGIES, base_of, to_measure
+from adapterhub_lite.foreign.text import command
 from adapterhub_lite.tasks.inference import BATCH
 
 if TYPE_CHECKING:
@@ -161,7 +162,7 @@ def evaluate_table(
     if not cells:
         raise RefError(
             f"nothing to measure for `{task}` with labels in `{tag}` on `{base.identity.name}`",
-            hint=f"`ahl train task {task} --source {tag} --train FILE`",
+            hint=command("ahl", "train", "task", task, "--source", tag, "--train", "FILE"),
         )
     return Table(task, tag, cells[0].metric, tuple(cells))
 

@@ -16,6 +16,7 @@ from adapterhub_lite.adapter import Adapter, Manifest, Source, Underneath
 from adapterhub_lite.errors import ExchangeError, UsageError
 from adapterhub_lite.exchange import bases, formats
 from adapterhub_lite.exchange.converter import Reading, fitting
+from adapterhub_lite.foreign.text import command
 from adapterhub_lite.model.loaded import (
     HEAD,
     LoadedAdapter,
@@ -143,7 +144,10 @@ def _format_of(folder: Path) -> str:
     if not folder.is_dir():
         raise ExchangeError(f"no folder `{folder}`", hint="a Hub repository comes with `ahl pull`")
     if (folder / "adapter.json").exists():
-        raise UsageError(f"`{folder}` is in this package's own form", hint=f"`ahl add {folder}`")
+        raise UsageError(
+            f"`{folder}` is in this package's own form",
+            hint=command("ahl", "add", folder, "--name", "NAME"),
+        )
     found = formats.recognise(folder)
     if found is None:
         raise ExchangeError(

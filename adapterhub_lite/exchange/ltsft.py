@@ -26,6 +26,7 @@ from adapterhub_lite.errors import ExchangeError
 from adapterhub_lite.exchange.adapterhub_heads import read_head
 from adapterhub_lite.exchange.converter import Tensors
 from adapterhub_lite.exchange.formats import Format, Opened, Parts
+from adapterhub_lite.foreign.text import command
 
 if TYPE_CHECKING:
     from adapterhub_lite.adapter import Manifest
@@ -174,8 +175,8 @@ def _load(path: Path, *, allowed: bool) -> dict[str, dict[str, Any]]:
     if not allowed:
         raise ExchangeError(
             f"`{path.name}` is a pickle, a format that can carry code",
-            hint=f"`ahl import {path.parent} --allow-pickle ...` reads it through torch's "
-            "restricted loader and keeps it as safetensors",
+            hint=f"{command('ahl', 'import', path.parent, '--allow-pickle')} reads it through "
+            "torch's restricted loader and keeps it as safetensors",
         )
     try:
         with zipfile.ZipFile(path) as archive:

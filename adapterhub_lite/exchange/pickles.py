@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from adapterhub_lite.errors import ExchangeError
+from adapterhub_lite.foreign.text import command
 
 LIMIT = 4 * 2**30
 """Most bytes that a weight file may hold, packed or not: four times any public adapter."""
@@ -32,8 +33,8 @@ def read_pickle(path: Path, *, allowed: bool, limit: int = LIMIT) -> dict[str, T
     if not allowed:
         raise ExchangeError(
             f"`{path.name}` is a pickle, an old format that can carry code",
-            hint=f"`ahl import {path.parent} --allow-pickle ...` reads it through torch's "
-            "restricted loader and keeps it as safetensors",
+            hint=f"{command('ahl', 'import', path.parent, '--allow-pickle')} reads it through "
+            "torch's restricted loader and keeps it as safetensors",
         )
     _check_size(path, limit)
     try:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from adapterhub_lite import languages
 from adapterhub_lite.adapter import BaseIdentity, Kind, Role
 from adapterhub_lite.errors import NoResolutionError, RefError, UsageError
+from adapterhub_lite.foreign.text import command
 from adapterhub_lite.gaps.costs import Cost, costs
 from adapterhub_lite.resolver import Request
 from adapterhub_lite.resolver.answer import answer
@@ -182,7 +183,11 @@ def _joined(ways: Iterable[Way]) -> list[Way]:
 
 def _in_turn(way: Way) -> tuple[list[str], list[str]]:
     """Return the words of a way's only command without `--over`, and the refs after those."""
-    words = shlex.split(way.commands[0]) if len(way.commands) == 1 else []
+    words = (
+        shlex.split(way.commands[0])
+        if len(way.commands) == 1 and "$'" not in way.commands[0]
+        else []
+    )
     places = [at for at, word in enumerate(words) if word == "--over"]
     taken = {at + step for at in places for step in (0, 1)}
     return [w for at, w in enumerate(words) if at not in taken], [words[at + 1] for at in places]
@@ -206,7 +211,7 @@ def _only_base(home: Home) -> str:
         raise RefError("no task adapter in this registry", hint="`ahl train task --help`")
     raise UsageError(
         f"{len(names)} bases have task adapters: {', '.join(f'`{n}`' for n in names[:8])}",
-        hint=f"say which: `--base {names[0]}`",
+        hint=f"say which: {command('--base', names[0])}",
     )
 
 

@@ -20,6 +20,7 @@ from adapterhub_lite import manifest as manifests
 from adapterhub_lite.adapter import Manifest
 from adapterhub_lite.digests import SHORT
 from adapterhub_lite.errors import AhlError, ManifestError, WeightsError
+from adapterhub_lite.foreign import text
 
 STAGING = ".staging"
 _BLOCK = 1 << 20
@@ -35,7 +36,11 @@ class Problem:
     fix: str
 
     def __str__(self) -> str:
-        return f"{self.kind}: {self.message}\n  fix: {self.fix}"
+        return "\n".join(text.one_line(line) for line in self.lines())
+
+    def lines(self) -> tuple[str, str]:
+        """Return what is wrong, and what to do."""
+        return f"{self.kind}: {self.message}", f"  fix: {self.fix}"
 
 
 class ObjectStore(ABC):

@@ -31,6 +31,7 @@ from adapterhub_lite import base_names
 from adapterhub_lite.adapter import Adapter, BaseIdentity
 from adapterhub_lite.digests import SHORT
 from adapterhub_lite.errors import RefError, near
+from adapterhub_lite.foreign.text import command
 from adapterhub_lite.registry import rows
 from adapterhub_lite.registry.tables import ADAPTERS, BASES, LANGUAGES, NAMES
 
@@ -170,7 +171,7 @@ def get(connection: Connection, ref: str) -> Any:
     if at and not _HEX.fullmatch(prefix):
         raise RefError(
             f"`{ref}`: after `@` comes the beginning of a digest, found `{prefix}`",
-            hint=f"`ahl show {name}` prints it" if name else "write `name@digest`",
+            hint=f"{command('ahl', 'show', name)} prints it" if name else "write `name@digest`",
             ref=ref,
         )
     found = _both(connection, name, prefix) if at else _either(connection, ref)

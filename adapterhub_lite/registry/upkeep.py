@@ -9,6 +9,7 @@ from sqlalchemy import Connection, select, text
 
 from adapterhub_lite import digests
 from adapterhub_lite.errors import AhlError
+from adapterhub_lite.foreign.text import command
 from adapterhub_lite.registry import rows
 from adapterhub_lite.registry.objects import ObjectStore, Problem
 from adapterhub_lite.registry.tables import ADAPTERS, NAMES
@@ -98,5 +99,5 @@ def _names(connection: Connection) -> Iterator[Problem]:
             "dangling-name",
             name,
             f"name `{name}` means an adapter that is not in the registry",
-            f"`ahl alias {name} REF` gives it a meaning",
+            f"{command('ahl', 'alias', name, 'REF')} gives it a meaning",
         )

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Table, delete, func, insert, select, update
 
 from adapterhub_lite.adapter import BaseIdentity, Score
 from adapterhub_lite.errors import RegistryError
+from adapterhub_lite.foreign.text import command
 from adapterhub_lite.registry import rows
 from adapterhub_lite.registry.bulk import ASK, insert_all, replace_all
 from adapterhub_lite.registry.rows import Addition, BaseEntry
@@ -165,7 +166,7 @@ def remove(connection: Connection, row: Any, *, force: bool) -> None:
         more = f" and {len(over) - 5} more" if len(over) > 5 else ""
         raise RegistryError(
             f"`{row.name}` is needed by {shown}{more}, trained over it",
-            hint=f"remove those first, or `ahl remove --force {row.name}`",
+            hint=f"remove those first, or {command('ahl', 'remove', '--force', row.name)}",
             needed_by=over,
         )
     base = connection.scalar(select(ADAPTERS.c.base_id).where(ADAPTERS.c.id == row.id))

@@ -6,12 +6,12 @@ Only the files, which the user alone has, are left open: `FILE`.
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Mapping
 from typing import Any
 
 from adapterhub_lite import digests
 from adapterhub_lite.adapter import BaseIdentity, Underneath
+from adapterhub_lite.foreign import text
 from adapterhub_lite.resolver.candidates import Candidate, Pool
 from adapterhub_lite.resolver.request import Request
 
@@ -26,27 +26,27 @@ def resolve_command(request: Request, **changes: Any) -> str:
         words += ["--licence", licence]
     words += ["--offline"] if asked["offline"] else []
     words += ["--policy", asked["policy"]] if asked["policy"] != "bilingual" else []
-    return shlex.join(words)
+    return text.shell(*words)
 
 
 def train_language(pool: Pool, tag: str, other: Candidate | None, name: str = "") -> str:
     """Return the command that trains a language adapter, with the config of another."""
     words = ["ahl", "train", "language", tag, "--text", "FILE", "--base", pool.base.name]
-    return shlex.join([*words, *_named(name), *_config(pool, other)])
+    return text.shell(*words, *_named(name), *_config(pool, other))
 
 
 def train_bilingual(pool: Pool, name: str) -> str:
     """Return the command that trains the pair's bilingual adapter, and names it."""
     source, target = pool.request.source, pool.request.target
     words = ["ahl", "train", "bilingual", source, target, "--text", f"{source}=FILE"]
-    return shlex.join([*words, "--text", f"{target}=FILE", "--base", pool.base.name, *_named(name)])
+    return text.shell(*words, "--text", f"{target}=FILE", "--base", pool.base.name, *_named(name))
 
 
 def train_task(request: Request, base: BaseIdentity | None, *over: str) -> str:
     """Return the command that trains the task adapter over others, or over nothing."""
     words = ["ahl", "train", "task", request.task, "--source", request.source, "--train", "FILE"]
     words += ["--base", base.name] if base else []
-    return shlex.join([*words, *(word for ref in over for word in ("--over", ref))])
+    return text.shell(*words, *(word for ref in over for word in ("--over", ref)))
 
 
 def like(pool: Pool, under: Underneath) -> Candidate | None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
+from adapterhub_lite.foreign import text
+
 if TYPE_CHECKING:
     from adapterhub_lite.resolver.resolution import Missing, Rejection, Resolution
 
@@ -17,7 +19,7 @@ def explain(resolution: Resolution, *, everything: bool = False) -> str:
 
     With `everything`, all alternatives, all ways to lift it, and what a rule forbids.
     """
-    return "\n".join(_lines(resolution, None if everything else SHOWN))
+    return "\n".join(map(text.one_line, _lines(resolution, None if everything else SHOWN)))
 
 
 def headline(resolution: Resolution) -> str:
@@ -99,4 +101,4 @@ def hints(missing: Iterable[Missing]) -> list[str]:
 
 def _hint(way: Missing) -> str:
     commands = ", then ".join(f"`{command}`" for command in way.commands)
-    return f"{commands} ({way.strategy}: {way.what})"
+    return text.one_line(f"{commands} ({way.strategy}: {way.what})")

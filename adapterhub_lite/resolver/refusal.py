@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from adapterhub_lite import languages
 from adapterhub_lite.adapter import BaseIdentity, Kind
 from adapterhub_lite.errors import NoResolutionError, near
+from adapterhub_lite.foreign import text
 from adapterhub_lite.resolver.candidates import Pool
 from adapterhub_lite.resolver.explain import hints
 from adapterhub_lite.resolver.request import Request
@@ -55,7 +56,7 @@ def _error(
     missing: tuple[Missing, ...],
 ) -> NoResolutionError:
     on = f", base {base.name}" if base else ""
-    head = f"no stack for {request.pair}, task {request.task}{on}"
+    head = text.one_line(f"no stack for {request.pair}, task {request.task}{on}")
     message = f"{head}\n  Because {_joined(reasons)},\n  nothing in this registry fits."
     refusal = Refusal(request, message, base, rejections, missing)
     hint = "\nhint: ".join(hints(missing)) or None
@@ -63,7 +64,7 @@ def _error(
 
 
 def _joined(reasons: list[str]) -> str:
-    shown = reasons[:SHOWN]
+    shown = [text.one_line(reason) for reason in reasons[:SHOWN]]
     if len(reasons) > SHOWN:
         shown.append(f"for {len(reasons) - SHOWN} more reasons (`--json` lists them)")
     return ",\n  and ".join(shown)

@@ -9,20 +9,22 @@ import rich.progress
 from rich.console import Console
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from adapterhub_lite.foreign import text
+
 
 class Progress(TrainerCallback):
     """One bar, with the loss."""
 
     def __init__(self, label: str) -> None:
         self.bar = rich.progress.Progress(
-            "{task.description}",
+            rich.progress.TextColumn("{task.description}", markup=False),
             rich.progress.BarColumn(),
             rich.progress.MofNCompleteColumn(),
             rich.progress.TimeRemainingColumn(),
-            "{task.fields[losses]}",
+            rich.progress.TextColumn("{task.fields[losses]}", markup=False),
             console=Console(stderr=True),
         )
-        self.row = self.bar.add_task(label, losses="", total=None)
+        self.row = self.bar.add_task(text.one_line(label), losses="", total=None)
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
