@@ -17,14 +17,27 @@ from adapterhub_lite.cli.languages import LANGUAGE
 from adapterhub_lite.cli.output import echo, print_json
 from adapterhub_lite.cli.records import summary
 from adapterhub_lite.errors import UsageError, near
+from adapterhub_lite.training.settings import LanguageSettings, Settings, TaskSettings, options
 
 if TYPE_CHECKING:
     from adapterhub_lite.adapter import Adapter
-    from adapterhub_lite.training import Settings
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 FILE = click.Path(path_type=Path)
+
+
+def _setting_options() -> list[Callable[[F], F]]:
+    """Return the options of settings that have one, as the list of settings describes them."""
+    types = get_type_hints(Settings)
+    made = []
+    for name, option, words in options(Settings):
+        (kind,) = {*(get_args(types[name]) or (types[name],))} - {type(None)}
+        if kind is bool:
+            made.append(click.option(option, name, is_flag=True, default=None, help=words))
+        else:
+            made.append(click.option(option, name, type=kind, help=words))
+    return made
 
 
 def training_options(function: F) -> F:
@@ -48,10 +61,7 @@ def training_options(function: F) -> F:
                 metavar="LAYER",
                 help="Layer without adapter, counted from 0; may be repeated.",
             ),
-            click.option("--steps", type=click.IntRange(min=1), help="Updates of the weights."),
-            click.option("--batch-size", type=click.IntRange(min=1), help="Items in a batch."),
-            click.option("--lr", type=float, help="Learning rate at its highest."),
-            click.option("--seed", type=int, help="Seed of weights, order and masks."),
+            *_setting_options(),
             click.option(
                 "--setting",
                 "more",
@@ -105,15 +115,15 @@ def train() -> None:
     help="Lines `translation TAB sentence`, the translation in a language the base knows.",
 )
 @training_options
-def language(lang: str, text: tuple[Path, ...], parallel: tuple[Path, ...], **options: Any) -> None:
+def language(lang: str, text: tuple[Path, ...], parallel: tuple[Path, ...], **more: Any) -> None:
     """Train a language adapter for LANG (a tag or name) on text.
 
     For a language that the base has never seen, a few thousand translated sentences help more than
     any amount of text alone: `--parallel`.
     """
-    from adapterhub_lite.training import LanguageSettings, train_language
+    from adapterhub_lite.training import train_language
 
-    given = _given(options, LanguageSettings())
+    given = _given(more, LanguageSettings())
     _done(train_language(lang, text, parallel=parallel or None, **given))
 
 
@@ -128,12 +138,12 @@ def language(lang: str, text: tuple[Path, ...], parallel: tuple[Path, ...], **op
 )
 @click.option("--ratio", default="1:1", show_default=True, help="Batches of source to target.")
 @training_options
-def bilingual(source: str, target: str, text: tuple[str, ...], ratio: str, **options: Any) -> None:
+def bilingual(source: str, target: str, text: tuple[str, ...], ratio: str, **more: Any) -> None:
     """Train a bilingual adapter on text of two languages."""
-    from adapterhub_lite.training import LanguageSettings, train_bilingual
+    from adapterhub_lite.training import train_bilingual
 
     files, shares = _by_language(text), _ratio(ratio)
-    given = _given(options, LanguageSettings())
+    given = _given(more, LanguageSettings())
     _done(train_bilingual(source, target, text=files, ratio=shares, **given))
 
 
@@ -173,16 +183,16 @@ def task(
     train_files: tuple[Path, ...],
     over: tuple[str, ...],
     columns: tuple[str, ...],
-    **options: Any,
+    **more: Any,
 ) -> None:
     """Train a task adapter with its head.
 
     It stands over a frozen language adapter, over a bilingual one, or over the base alone.
     """
-    from adapterhub_lite.training import TaskSettings, train_task
+    from adapterhub_lite.training import train_task
 
     named = pairs(columns, "--column", "WHAT=NAME")
-    given = _given(options, TaskSettings())
+    given = _given(more, TaskSettings())
     _done(train_task(task, train=train_files, over=over or None, columns=named or None, **given))
 
 
@@ -212,21 +222,33 @@ def _ratio(text: str) -> tuple[int, int]:
     return int(first), int(second)
 
 
-def _given(options: dict[str, Any], defaults: Settings) -> dict[str, Any]:
+def _given(values: dict[str, Any], defaults: Settings) -> dict[str, Any]:
     """Return keyword arguments for training: what the user did not leave out, and where."""
     from adapterhub_lite.cli.progress import show_log
 
     run = settings()
     show_log(quiet=run.quiet)
     home = run.open_home()
-    config, more = options.pop("config"), options.pop("more")
-    given = {name: value for name, value in options.items() if value not in (None, ())}
+    config, more = values.pop("config"), values.pop("more")
+    given = {name: value for name, value in values.items() if value not in (None, ())}
     if config:
         method = home.plugins().method(given.get("method") or "bottleneck")
         given |= {"method": method.name, "config": method.Config.from_settings(config)}
-    if more:
-        given["settings"] = defaults.changed(**_typed(more, defaults))
+    given["settings"] = _settings(given, more, defaults)
     return given | {"home": home, "quiet": run.quiet}
+
+
+def _settings(given: dict[str, Any], more: tuple[str, ...], defaults: Settings) -> Settings:
+    """Return the settings, taken out of what was given: by their options and by `--setting`."""
+    values = _typed(more, defaults)
+    for name, option, _ in options(type(defaults)):
+        if name in given:
+            if name in values:
+                raise UsageError(
+                    f"`{option}` and `--setting {name}=...` say the same: leave one out"
+                )
+            values[name] = given.pop(name)
+    return defaults.changed(**values)
 
 
 def _typed(texts: tuple[str, ...], defaults: Settings) -> dict[str, Any]:

@@ -70,6 +70,7 @@ def train_full(
     chosen = (settings or TaskSettings(lr=LEARNING_RATE)).changed(seed=seed)
     tag = languages.normalise(source)
     where = setup.place(home, base)
+    setup.check_device(where.base, chosen)
     data = read_data(
         where,
         task,

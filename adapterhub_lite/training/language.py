@@ -73,6 +73,7 @@ def train_language(
         steps=steps, batch_size=batch_size, lr=lr, seed=seed
     )
     where = setup.place(home, base)
+    setup.check_device(where.base, chosen)
     job = TextRun(
         where,
         setup.language_shape(where, method, config, leave_out),
@@ -136,6 +137,7 @@ def train_bilingual(
         steps=steps, batch_size=batch_size, lr=lr, seed=seed
     )
     where = setup.place(home, base)
+    setup.check_device(where.base, chosen)
     job = TextRun(
         where,
         setup.language_shape(where, method, config, leave_out),

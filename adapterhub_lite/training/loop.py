@@ -11,7 +11,7 @@ import json
 import logging
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Self
 
@@ -29,6 +29,7 @@ from adapterhub_lite.model.base import Base
 from adapterhub_lite.tasks.base import Batch, Objective
 from adapterhub_lite.tasks.forward import task_logits
 from adapterhub_lite.training.batches import Batches, Numbered
+from adapterhub_lite.training.checkpointing import gradient_checkpointing
 from adapterhub_lite.training.progress import Progress
 from adapterhub_lite.training.settings import Settings
 
@@ -70,6 +71,13 @@ class Trainee(nn.Module):
         objective = self._others[named] if named else self._objective
         head = head_of(batch.get("composition"))
         return {"loss": objective.loss(task_logits(base, objective, head, batch), batch)}
+
+    def saving_memory(self, settings: Settings) -> AbstractContextManager[None]:
+        """Return a context in which the base keeps as little as the settings say."""
+        base, _ = self._around
+        if settings.gradient_checkpointing:
+            return gradient_checkpointing(base.model)
+        return nullcontext()
 
     def train(self, mode: bool = True) -> Self:  # noqa: FBT001, FBT002 - torch's signature
         """Set training mode; the base model's only where its dropout is wanted."""
@@ -117,24 +125,24 @@ def fit(
         TrainingError: the loss is not a number.
         HomeError: checkpoints cannot be written.
     """
-    arguments = _arguments(settings, folder, measure_every, keep_best=keep_best)
-    data = Numbered(batches, settings.steps * settings.accumulate * arguments.world_size)
-    trainer = AdapterTrainer(
-        model=trainee,
-        args=arguments,
-        train_dataset=data,
-        eval_dataset=data if measure_every else None,
-        data_collator=lambda items: {"batch": items[0]},
-    )
-    trainer.measure = measure
-    trainer.remove_callback(ProgressCallback)
-    trainer.remove_callback(PrinterCallback)
-    if not quiet:
-        trainer.add_callback(Progress(label))
     checkpoint = last_checkpoint(folder)
     if checkpoint is not None:
         log.info("%s: going on from %s", label, checkpoint.name)
-    with _readable_failures(folder):
+    with _readable_failures(folder), trainee.saving_memory(settings):
+        arguments = _arguments(settings, folder, measure_every, keep_best=keep_best)
+        data = Numbered(batches, settings.steps * settings.accumulate * arguments.world_size)
+        trainer = AdapterTrainer(
+            model=trainee,
+            args=arguments,
+            train_dataset=data,
+            eval_dataset=data if measure_every else None,
+            data_collator=lambda items: {"batch": items[0]},
+        )
+        trainer.measure = measure
+        trainer.remove_callback(ProgressCallback)
+        trainer.remove_callback(PrinterCallback)
+        if not quiet:
+            trainer.add_callback(Progress(label))
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     trainee.eval()
     _check_finite(trainee)
@@ -201,6 +209,20 @@ def _readable_failures(folder: Path) -> Iterator[None]:
         raise HomeError(
             f"cannot write checkpoints to `{folder}`: {error.strerror or error}"
         ) from error
+    except (MemoryError, RuntimeError, ValueError, TypeError, ImportError) as error:
+        raise _in_our_words(error) from error
+
+
+def _in_our_words(error: Exception) -> TrainingError:
+    """Return what a library says of settings that it cannot work with, as one of our errors."""
+    words = (str(error).strip() or type(error).__name__).splitlines()[0]
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "allocate memory" in words:
+        return TrainingError(
+            f"not enough memory: {words}",
+            hint="a smaller `--batch-size` with `--gradient-accumulation`, or "
+            "`--gradient-checkpointing`, takes less",
+        )
+    return TrainingError(f"training cannot go on: {words}", hint="look at the settings of the run")
 
 
 def _check_finite(trainee: Trainee) -> None:

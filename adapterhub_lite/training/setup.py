@@ -22,6 +22,7 @@ from adapterhub_lite.model.attach import Attachment
 from adapterhub_lite.model.base import Base, load_base
 from adapterhub_lite.model.loaded import LoadedAdapter, fresh
 from adapterhub_lite.plugins import Plugins
+from adapterhub_lite.training.checkpointing import checkpointed_layers
 from adapterhub_lite.training.settings import Settings
 from adapterhub_lite.version import VERSION
 
@@ -143,6 +144,23 @@ def language_shape(
     if config is None:
         config = found.language_defaults
     return where.shape(found.name, config, leave_out or ())
+
+
+def check_device(base: Base, settings: Settings) -> None:
+    """Raise `UsageError` if the device or the base cannot do what the settings ask for."""
+    from transformers.utils.import_utils import is_torch_bf16_gpu_available
+
+    device = base.model.device.type
+    if settings.bf16 and (device == "cpu" or not is_torch_bf16_gpu_available()):
+        raise UsageError(
+            f"`bf16` needs a device that trains in bfloat16, this run is on `{device}`",
+            hint="leave `--bf16` out: the run computes in float32",
+        )
+    if settings.gradient_checkpointing and not checkpointed_layers(base.model):
+        raise UsageError(
+            f"`{base.identity.name}` has no layers that gradient checkpointing can compute again",
+            hint="leave `--gradient-checkpointing` out, and take a smaller `--batch-size`",
+        )
 
 
 def check_dropout(shape: Shape, settings: Settings) -> None:

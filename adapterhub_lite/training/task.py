@@ -79,6 +79,7 @@ def train_task(
     )
     tag = languages.normalise(source)
     where = setup.place(home, base)
+    setup.check_device(where.base, chosen)
     fuses = method is not None and where.plugins.method(method).fuses
     below = underneath(where.home, over, tasks=fuses)
     stands_on = _by_digest(where.home, over)

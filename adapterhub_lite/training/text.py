@@ -20,6 +20,7 @@ from adapterhub_lite.errors import TrainingError
 from adapterhub_lite.tasks import pieces
 from adapterhub_lite.tasks.base import IGNORED, Batch
 from adapterhub_lite.tasks.language import LanguageModelling
+from adapterhub_lite.training.settings import SHORTEST
 
 if TYPE_CHECKING:
     from adapterhub_lite.model.base import Base
@@ -63,17 +64,33 @@ def read_text(
         streams.append(_tokens(tokenizer, lines))
         corpora.append(Corpus(path.name, digests.of_file(path), len(lines), language))
     stream = torch.cat(streams)
-    blocks = _blocks(stream, pieces.frame(tokenizer), block)
+    frame = pieces.frame(tokenizer)
+    blocks = _blocks(stream, frame, block)
     if len(blocks) < 2:
+        needed = 2 * (block - frame.length)
         raise TrainingError(
-            f"the text of `{language}` has {len(stream)} tokens, two blocks of {block} are needed "
-            "(one to train on, one to measure the loss on)",
-            hint="give more text, or set `block` lower",
+            f"the text of `{language}` has {len(stream)} tokens, {needed} are needed: two blocks "
+            f"of {block} (one to train on, one to measure the loss on)",
+            hint=_shorter(len(stream) // 2 + frame.length),
         )
-    every = max(2, round(1 / held_out), -(-len(blocks) // MOST_HELD_OUT))
-    kept = torch.arange(len(blocks)) % every == every // 2
+    kept = _held_out(len(blocks), held_out)
     counts = torch.bincount(stream.long(), minlength=base.identity.vocab_size)
     return Text(language, blocks[~kept], blocks[kept], counts, tuple(corpora))
+
+
+def _shorter(block: int) -> str:
+    if block < SHORTEST:
+        return "give more text"
+    return f"give more text, or make the blocks shorter: `--setting block={block}`"
+
+
+def _held_out(count: int, share: float) -> Tensor:
+    """Return which of `count` blocks (two or more) are held out, evenly spread: at least one."""
+    every = max(2, round(1 / share), -(-count // MOST_HELD_OUT))
+    kept = torch.arange(count) % every == every // 2
+    if not kept.any():  # fewer blocks than half a period
+        kept[count // 2] = True
+    return kept
 
 
 def _tokens(tokenizer: Any, lines: Sequence[str]) -> Tensor:

@@ -41,7 +41,7 @@ def test_blocks_hold_the_whole_text_in_order(base: Base, text: Path, read: Text)
 
 def test_too_little_text_and_too_long_blocks(base: Base, tmp_path: Path, text: Path) -> None:
     (tmp_path / "short.txt").write_text("w5 w6\n")
-    with pytest.raises(TrainingError, match="has 3 tokens, two blocks of 20 are needed"):
+    with pytest.raises(TrainingError, match="has 3 tokens, 36 are needed"):
         read_text("fo", [tmp_path / "short.txt"], base, block=20, held_out=0.1)
     with pytest.raises(TrainingError, match="reads 60 tokens at once, `block` asks for 61"):
         read_text("fo", [text], base, block=61, held_out=0.1)
