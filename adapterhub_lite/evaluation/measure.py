@@ -11,7 +11,8 @@ from adapterhub_lite import digests, languages
 from adapterhub_lite.adapter import HeadSpec, Kind
 from adapterhub_lite.composition import Composition, parse, refs, rename
 from adapterhub_lite.errors import CompositionError, DataError
-from adapterhub_lite.evaluation.results import Result, interval, main_metric
+from adapterhub_lite.evaluation.bootstrap import interval, main_metric
+from adapterhub_lite.evaluation.results import Result
 from adapterhub_lite.resolver import Request, Resolution, answer
 from adapterhub_lite.tasks.inference import BATCH, head_of, score_examples
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from adapterhub_lite.home import Home
     from adapterhub_lite.model.base import Base
     from adapterhub_lite.tasks.base import Columns, Example, TaskType
+    from adapterhub_lite.tasks.scoring import Tally
 
 FULL = "full-fine-tuning"
 """What stands for the composition in scores of fully fine-tuned models."""
@@ -223,7 +225,7 @@ class _Measurement:
         labels: tuple[str, ...],
         examples: Sequence[Example],
         metrics: Mapping[str, float],
-        tallies: Sequence[tuple[float, ...]],
+        tallies: Sequence[Tally],
         **facts: Any,
     ) -> Result:
         metric = main_metric(task_type, metrics, labels)
@@ -237,7 +239,7 @@ class _Measurement:
             low=low,
             high=high,
             n=sum(task_type.size(example) for example in examples),
-            metrics=dict(metrics),
+            metrics={metric: metrics[metric], **metrics},
             tallies=tuple(tallies),
             labels=labels,
             task_type=task_type.name,

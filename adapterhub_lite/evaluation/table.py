@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from adapterhub_lite import languages
 from adapterhub_lite.errors import RefError, UsageError, near
+from adapterhub_lite.evaluation.bootstrap import interval
 from adapterhub_lite.evaluation.measure import Tuned, evaluate
-from adapterhub_lite.evaluation.results import Result, interval
+from adapterhub_lite.evaluation.results import Result
 from adapterhub_lite.evaluation.strategies import FULL_COLUMN, STRATEGIES, base_of, to_measure
 from adapterhub_lite.foreign.text import command
 from adapterhub_lite.tasks.inference import BATCH

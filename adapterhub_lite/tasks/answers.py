@@ -24,6 +24,7 @@ from adapterhub_lite.tasks.base import (
 )
 from adapterhub_lite.tasks.files import fail, read_lines
 from adapterhub_lite.tasks.heads import HeadShape
+from adapterhub_lite.tasks.scoring import Tally
 from adapterhub_lite.tasks.tables import json_objects
 
 if TYPE_CHECKING:
@@ -132,23 +133,53 @@ class QuestionAnswering(TaskType):
         return Prediction((best[1],), (math.exp(best[0]) if best[1] else 0.0,))
 
     def tally(
-        self, example: Example, prediction: Prediction, labels: Sequence[str]
-    ) -> tuple[float, ...]:
-        """Return the best F1 and exact match over the gold answers, and 1."""
+        self,
+        example: Example,
+        prediction: Prediction,
+        labels: Sequence[str],  # answers have no labels
+    ) -> Tally:
+        """Return F1 and exact match over the gold answers, by both of SQuAD's scripts.
+
+        An unanswerable question has one gold answer, the empty text.
+        """
         answers = [answer for answer in example.gold if answer is not None]
         if not answers:
-            return 0.0, 0.0, 0.0
-        found = prediction.labels[0]
-        exact = any(
-            metrics.plain_answer(found) == metrics.plain_answer(answer) for answer in answers
-        )
-        return max(metrics.answer_f1(found, answer) for answer in answers), float(exact), 1.0
-
-    def metrics(self, total: Sequence[float], labels: Sequence[str]) -> dict[str, float]:
-        """Return F1 and exact match."""
+            return {}
+        text = prediction.labels[0]
+        compared = metrics.with_words(answers)
+        found = {
+            "f1": metrics.best_answer_f1(text, compared, empty_agree=True),
+            "exact_match": metrics.exact_match(text, compared),
+        }
+        kind = "has_answer" if any(answers) else "no_answer"
         return {
-            "f1": metrics.ratio(total[0], total[2]),
-            "exact_match": metrics.ratio(total[1], total[2]),
+            ("1.1", "f1"): metrics.best_answer_f1(text, answers),
+            ("1.1", "exact_match"): metrics.exact_match(text, answers),
+            **{(kind, name): value for name, value in found.items()},
+            (kind, "n"): 1,
+        }
+
+    def metrics(
+        self,
+        total: Mapping[tuple[str, str], float],
+        labels: Sequence[str],  # answers have no labels
+    ) -> dict[str, float]:
+        """Return F1 and exact match: by SQuAD 2.0's rule if a question is unanswerable, else 1.1's.
+
+        With unanswerable questions also those of each kind.
+        """
+        sizes = {kind: total.get((kind, "n"), 0) for kind in ("has_answer", "no_answer")}
+        names = ("f1", "exact_match")
+        if not sizes["no_answer"]:
+            n = sizes["has_answer"]
+            return {name: metrics.ratio(total.get(("1.1", name), 0), n) for name in names}
+        sums = {(kind, name): total.get((kind, name), 0) for kind in sizes for name in names}
+        n = sum(sizes.values())
+        both = {name: sum(sums[kind, name] for kind in sizes) / n for name in names}
+        return both | {
+            f"{kind}_{name}": value / sizes[kind]
+            for (kind, name), value in sums.items()
+            if sizes[kind]
         }
 
     def size(self, example: Example) -> int:

@@ -4,8 +4,9 @@ One example may need several windows of tokens (a sentence longer than the base 
 text that holds an answer).  A window has *units*: the things that get an output, words or a whole
 text.  The head's logits are one row a unit; `decode` puts an example's windows together again.
 
-Scores are made from *tallies*, numbers that add up over examples: that is what lets a bootstrap
-draw examples again without scoring them again.
+Scores are made from *tallies*, counts that add up over examples: that is what lets a bootstrap
+draw examples again without scoring them again.  A tally may count anything, also a gold label that
+the head does not have.
 
 This module must stay free of torch at import: plugins are loaded by `ahl --help`.
 """
@@ -13,13 +14,16 @@ This module must stay free of torch at import: plugins are loaded by `ahl --help
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self
 
 from adapterhub_lite.adapter import BaseIdentity, HeadSpec
 from adapterhub_lite.errors import TaskTypeError
+from adapterhub_lite.tasks import metrics
+from adapterhub_lite.tasks.metrics import LabelCounts
+from adapterhub_lite.tasks.scoring import Tally
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -185,14 +189,29 @@ class TaskType(ABC):
         """Return the prediction for one example from its windows and their logits."""
 
     @abstractmethod
-    def tally(
-        self, example: Example, prediction: Prediction, labels: Sequence[str]
-    ) -> tuple[float, ...]:
-        """Return the numbers of one example that add up to a score."""
+    def tally(self, example: Example, prediction: Prediction, labels: Sequence[str]) -> Tally:
+        """Return the counts of one example that add up to a score."""
 
     @abstractmethod
-    def metrics(self, total: Sequence[float], labels: Sequence[str]) -> dict[str, float]:
-        """Return metrics from summed tallies, the main one among them."""
+    def metrics(self, total: Any, labels: Sequence[str]) -> dict[str, float]:
+        """Return metrics from the sum of tallies (of their form), the main one among them.
+
+        What a mapping does not have was counted 0 times.
+        """
+
+    def pairs(self, example: Example, prediction: Prediction) -> Iterable[tuple[str, str]]:
+        """Yield (gold, predicted) label of every unit with a gold label, for a confusion matrix."""
+        pairs = zip(example.gold, prediction.labels, strict=True)
+        return ((gold, label) for gold, label in pairs if gold is not None)
+
+    def label_counts(
+        self,
+        example: Example,
+        prediction: Prediction,
+        labels: Sequence[str],  # for task types that score something else by label
+    ) -> LabelCounts:
+        """Return how often each label is predicted rightly, predicted and gold in an example."""
+        return metrics.label_counts(self.pairs(example, prediction))
 
     def main_metric_for(self, labels: Sequence[str]) -> str:
         """Return the main metric for heads with these labels; empty where none is named."""

@@ -13,6 +13,7 @@ from adapterhub_lite.errors import CompositionError
 from adapterhub_lite.tasks import pieces
 from adapterhub_lite.tasks.base import Batch, Example, Prediction, TaskType, Window
 from adapterhub_lite.tasks.forward import on_device, outputs_of
+from adapterhub_lite.tasks.scoring import Tally, add_up, tallies_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -85,7 +86,7 @@ def score_examples(
     name: str,
     head: Head | None = None,
     batch_size: int = BATCH,
-) -> tuple[dict[str, float], list[tuple[float, ...]]]:
+) -> tuple[dict[str, float], list[Tally]]:
     """Return the metrics of one attached composition over examples, and each example's tally."""
     head = head or head_of(attachment, name)
     predictions = predict_examples(
@@ -96,12 +97,8 @@ def score_examples(
         heads={name: head},
         batch_size=batch_size,
     )
-    tallies = [
-        task_type.tally(example, prediction, head[0].labels)
-        for example, prediction in zip(examples, predictions, strict=True)
-    ]
-    total = [sum(column) for column in zip(*tallies, strict=True)]
-    return task_type.metrics(total, head[0].labels), tallies
+    tallies = tallies_of(task_type, examples, predictions, head[0].labels)
+    return task_type.metrics(add_up(tallies), head[0].labels), tallies
 
 
 def _unlabelled(example: Example) -> Example:

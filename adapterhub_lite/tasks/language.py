@@ -25,6 +25,7 @@ from adapterhub_lite.tasks.base import (
     Window,
 )
 from adapterhub_lite.tasks.files import fail, read_lines
+from adapterhub_lite.tasks.scoring import Tally
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -94,16 +95,22 @@ class LanguageModelling(TaskType):
         return Prediction(names, tuple(best.values.tolist()))
 
     def tally(
-        self, example: Example, prediction: Prediction, labels: Sequence[str]
-    ) -> tuple[float, ...]:
+        self,
+        example: Example,
+        prediction: Prediction,
+        labels: Sequence[str],  # pieces are no labels
+    ) -> Tally:
         """Return right and counted pieces."""
-        pairs = list(zip(example.gold, prediction.labels, strict=True))
-        right = sum(gold == label for gold, label in pairs if gold is not None)
-        return float(right), float(self.size(example))
+        pairs = list(self.pairs(example, prediction))
+        return {"right": sum(gold == piece for gold, piece in pairs), "pieces": len(pairs)}
 
-    def metrics(self, total: Sequence[float], labels: Sequence[str]) -> dict[str, float]:
+    def metrics(
+        self,
+        total: Mapping[str, float],
+        labels: Sequence[str],  # as above
+    ) -> dict[str, float]:
         """Return accuracy."""
-        return {"accuracy": metrics.ratio(total[0], total[1])}
+        return {"accuracy": metrics.ratio(total.get("right", 0), total.get("pieces", 0))}
 
     def size(self, example: Example) -> int:
         """Return the number of gold pieces."""

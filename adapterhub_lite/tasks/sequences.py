@@ -23,6 +23,8 @@ from adapterhub_lite.tasks.base import (
     Window,
 )
 from adapterhub_lite.tasks.heads import HeadShape
+from adapterhub_lite.tasks.metrics import LabelCounts
+from adapterhub_lite.tasks.scoring import Tally
 from adapterhub_lite.tasks.tables import read_records
 
 if TYPE_CHECKING:
@@ -121,22 +123,17 @@ class SequenceClassification(TaskType):
         return Prediction((labels[int(best.indices)],), (float(best.values),))
 
     def tally(
-        self, example: Example, prediction: Prediction, labels: Sequence[str]
-    ) -> tuple[float, ...]:
-        """Return right and counted texts, then right, predicted and gold for every label."""
-        gold, predicted = example.gold[0], prediction.labels[0]
-        counts = [float(gold == predicted), float(gold is not None)]
-        for label in labels:
-            here = (gold == predicted == label, predicted == label, gold == label)
-            counts += map(float, here) if gold is not None else (0.0, 0.0, 0.0)
-        return tuple(counts)
+        self,
+        example: Example,
+        prediction: Prediction,
+        labels: Sequence[str],  # every gold label counts, the head's or not
+    ) -> Tally:
+        """Return how often each label is right, predicted and gold."""
+        return metrics.label_counts(self.pairs(example, prediction))
 
-    def metrics(self, total: Sequence[float], labels: Sequence[str]) -> dict[str, float]:
-        """Return macro F1 and accuracy."""
-        return {
-            "macro_f1": metrics.macro_f1(total[2:]),
-            "accuracy": metrics.ratio(total[0], total[1]),
-        }
+    def metrics(self, total: LabelCounts, labels: Sequence[str]) -> dict[str, float]:
+        """Return macro F1, over gold and predicted labels, and accuracy."""
+        return {"macro_f1": metrics.macro_f1(total), "accuracy": metrics.micro_f1(total)}
 
     def size(self, example: Example) -> int:
         """Return 1 for a text with a gold label."""

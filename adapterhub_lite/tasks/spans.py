@@ -8,7 +8,7 @@ continues nothing opens a span.  seqeval's strict mode would not count such a sp
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
 OUTSIDE = "O"
@@ -17,6 +17,8 @@ OUTSIDE = "O"
 _TAG = re.compile(r"([BIESLUMW])(?:[-_](.*))?")
 _SAME = {"L": "E", "U": "S", "M": "I", "W": "S"}
 """Letters of BILOU, BMES and BMEWO, and those of BIOES that mean the same."""
+_CLOSING = "ESLUW"
+"""Letters that only schemes have that mark where a span ends."""
 
 
 class Span(NamedTuple):
@@ -70,9 +72,19 @@ def _parts(tag: str | None) -> tuple[str, str]:
     return _SAME.get(match[1], match[1]), match[2] or ""
 
 
-def letters(tags: Iterable[str | None]) -> set[str]:
-    """Return the letters of the scheme that tags are written in, in BIOES, without `O`."""
-    return {letter for letter, _ in map(_parts, tags) if letter != OUTSIDE}
+def prefixes(tags: Iterable[str | None]) -> set[str]:
+    """Return what stands before the types in tags: `B-` and `I-`, or `B`, `E_` and so on."""
+    matches = (_TAG.fullmatch(tag or OUTSIDE) for tag in tags)
+    return {match[0][:2] if match[2] is not None else match[0] for match in matches if match}
+
+
+def same_scheme(data: Collection[str], labels: Collection[str]) -> bool:
+    """Whether the prefixes of some data can be of the scheme whose prefixes a head's labels have.
+
+    A scheme that marks the last word of a span is another than one that does not.
+    """
+    closed = [any(prefix[0] in _CLOSING for prefix in prefixes) for prefixes in (data, labels)]
+    return set(data) <= set(labels) and (not data or closed[0] == closed[1])
 
 
 def in_bio(tags: Sequence[str | None]) -> list[str]:

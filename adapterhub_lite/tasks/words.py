@@ -7,7 +7,8 @@ cut between words into windows, so every word gets its label.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -24,7 +25,10 @@ from adapterhub_lite.tasks.base import (
     Window,
 )
 from adapterhub_lite.tasks.heads import HeadShape
+from adapterhub_lite.tasks.metrics import LabelCounts
+from adapterhub_lite.tasks.scoring import Tally
 from adapterhub_lite.tasks.sentences import read_sentences
+from adapterhub_lite.tasks.spans import Span
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,7 +37,7 @@ UPOS = frozenset(
     {"ADJ", "ADP", "ADV", "AUX", "CCONJ", "DET", "INTJ", "NOUN", "NUM", "PART", "PRON", "PROPN"}
     | {"PUNCT", "SCONJ", "SYM", "VERB", "X"}
 )
-"""The 17 universal part-of-speech tags.  In data tagged with them, any other tag is ignored."""
+"""The 17 universal part-of-speech tags.  Training on them passes over any other tag."""
 _STRAY = 0.02
 _INSIDE = "'’.-·"
 _JOINERS = "_\u200c\u200d"
@@ -146,23 +150,51 @@ class TokenClassification(TaskType):
             sure += best.values.tolist()
         return Prediction(tuple(names), tuple(sure))
 
-    def tally(
-        self, example: Example, prediction: Prediction, labels: Sequence[str]
-    ) -> tuple[float, ...]:
-        """Return right and counted words; of spans also those right, predicted and gold."""
-        counted = [_counts(gold, labels) for gold in example.gold]
-        pairs = zip(example.gold, prediction.labels, counted, strict=True)
-        right = sum(gold == label for gold, label, counts in pairs if counts)
-        if not spans.marks_spans(labels):
-            return float(right), float(sum(counted))
-        gold, predicted = set(spans.read(example.gold)), set(spans.read(prediction.labels))
-        counts = (len(gold & predicted), len(predicted), len(gold))
-        return float(right), float(sum(counted)), *map(float, counts)
+    def tally(self, example: Example, prediction: Prediction, labels: Sequence[str]) -> Tally:
+        """Return right and counted words; of spans also those right, predicted and gold.
 
-    def metrics(self, total: Sequence[float], labels: Sequence[str]) -> dict[str, float]:
-        """Return accuracy, after span F1 where labels mark spans."""
-        accuracy = {"accuracy": metrics.ratio(total[0], total[1])}
-        return {"f1": metrics.f1(*total[2:]), **accuracy} if spans.marks_spans(labels) else accuracy
+        Every word with a gold tag counts, also if the head does not have the tag.
+        """
+        pairs = list(self.pairs(example, prediction))
+        words = {"right": _equal(pairs), "words": len(pairs)}
+        if not spans.marks_spans(labels):
+            return words
+        gold, predicted = _spans(example, prediction)
+        return {
+            **words,
+            "right in BIO": _equal(_pairs_in_bio(example, prediction)),
+            **{("gold", prefix): 1 for prefix in spans.prefixes(example.gold)},
+            "right spans": len(gold & predicted),
+            "predicted spans": len(predicted),
+            "gold spans": len(gold),
+        }
+
+    def metrics(self, total: Mapping[Any, float], labels: Sequence[str]) -> dict[str, float]:
+        """Return accuracy, after span F1 where labels mark spans.
+
+        Where the data is in another scheme than the head's labels, words are compared in BIO.
+        """
+        right, words = total.get("right", 0), total.get("words", 0)
+        if not spans.marks_spans(labels):
+            return {"accuracy": metrics.ratio(right, words)}
+        gold = {key[1] for key, count in total.items() if isinstance(key, tuple) and count}
+        if not spans.same_scheme(gold, spans.prefixes(labels)):
+            right = total.get("right in BIO", 0)
+        counts = (total.get(f"{kind} spans", 0) for kind in ("right", "predicted", "gold"))
+        return {"f1": metrics.f1(*counts), "accuracy": metrics.ratio(right, words)}
+
+    def label_counts(
+        self, example: Example, prediction: Prediction, labels: Sequence[str]
+    ) -> LabelCounts:
+        """Return the counts of every tag; where labels mark spans, those of spans by type."""
+        if not spans.marks_spans(labels):
+            return super().label_counts(example, prediction, labels)
+        gold, predicted = _spans(example, prediction)
+        counts: Counter[tuple[str, metrics.Count]] = Counter()
+        counts.update((span.type, "gold") for span in gold)
+        counts.update((span.type, "predicted") for span in predicted)
+        counts.update((span.type, "right") for span in gold & predicted)
+        return counts
 
     def main_metric_for(self, labels: Sequence[str]) -> str:
         """Return span F1 where labels mark spans, accuracy for other labels."""
@@ -182,8 +214,23 @@ def _words(item: Any) -> tuple[str, ...]:
     return words
 
 
-def _counts(gold: str | None, labels: Sequence[str]) -> bool:
-    return gold is not None and (gold in UPOS or not UPOS.issuperset(labels))
+def _spans(example: Example, prediction: Prediction) -> tuple[set[Span], set[Span]]:
+    """Return gold and predicted spans; what is predicted of a word without gold is left out."""
+    pairs = zip(example.gold, prediction.labels, strict=True)
+    predicted = [None if gold is None else tag for gold, tag in pairs]
+    return set(spans.read(example.gold)), set(spans.read(predicted))
+
+
+def _equal(pairs: Iterable[tuple[str, str]]) -> int:
+    return sum(gold == predicted for gold, predicted in pairs)
+
+
+def _pairs_in_bio(example: Example, prediction: Prediction) -> Iterator[tuple[str, str]]:
+    """Yield (gold, predicted) tag of every word with a gold tag, both in BIO."""
+    gold, predicted = spans.in_bio(example.gold), spans.in_bio(prediction.labels)
+    for tag, *pair in zip(example.gold, gold, predicted, strict=True):
+        if tag is not None:
+            yield pair[0], pair[1]
 
 
 def _targets(example: Example, numbers: Mapping[str, int]) -> list[int]:

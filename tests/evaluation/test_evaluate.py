@@ -15,7 +15,7 @@ from adapterhub_lite import digests
 from adapterhub_lite.composition import parse, refs
 from adapterhub_lite.errors import CompositionError, DataError, RefError, UsageError
 from adapterhub_lite.evaluation import evaluate, evaluate_table, picture
-from adapterhub_lite.evaluation.results import interval
+from adapterhub_lite.evaluation.bootstrap import interval
 from adapterhub_lite.home import Home
 from adapterhub_lite.model.base import Base
 from adapterhub_lite.plugins import load
@@ -70,8 +70,8 @@ def test_requests_and_resolutions(home: Home, base: Base, test_file: Path) -> No
 
 def test_interval_of_equal_examples_is_a_point_and_of_coins_is_known() -> None:
     words = load(entry_points=False).task_type("token-classification")
-    assert interval([[(3.0, 4.0)] * 10], words, ("A", "B")) == (0.75, 0.75)
-    coins = [(float(number % 2), 1.0) for number in range(400)]
+    assert interval([[{"right": 3, "words": 4}] * 10], words, ("A", "B")) == (0.75, 0.75)
+    coins = [{"right": number % 2, "words": 1} for number in range(400)]
     low, high = interval([coins], words, ("A", "B"))
     half = 1.96 * 0.5 / 400**0.5  # normal approximation of the binomial
     assert low == pytest.approx(0.5 - half, abs=0.01)

@@ -10,6 +10,7 @@ import torch
 from adapterhub_lite.errors import DataError, UsageError
 from adapterhub_lite.tasks.base import IGNORED, Example, Prediction, unit_means
 from adapterhub_lite.tasks.pieces import frame, word_pieces
+from adapterhub_lite.tasks.scoring import add_up
 from adapterhub_lite.tasks.words import TokenClassification, split_words
 
 TYPE = TokenClassification()
@@ -90,23 +91,40 @@ def test_targets_and_unknown_tags(tokenizer: Any) -> None:
 
 def test_accuracy_by_hand() -> None:
     labels = ("NOUN", "VERB")
-    example = Example(("a", "b", "c", "d", "e"), ("NOUN", "VERB", None, "ADJ", "PROP"))
-    tally = TYPE.tally(example, Prediction(("NOUN", "NOUN", "NOUN", "VERB", "NOUN"), ()), labels)
-    # `a` right; `b` wrong; `c` untagged; `d` a tag that cannot be predicted: wrong; `e`: no UPOS
-    assert tally == (1.0, 3.0)
-    assert TYPE.metrics(tally, labels) == {"accuracy": pytest.approx(1 / 3)}
+    gold = ("NOUN", "VERB", None, "ADJ", "PROP")
+    total = added(gold, ("NOUN", "NOUN", "NOUN", "VERB", "NOUN"), labels)
+    # `a` right; `b` wrong; `c` untagged; `d` and `e`: tags that cannot be predicted, so wrong
+    assert TYPE.metrics(total, labels) == {"accuracy": pytest.approx(1 / 4)}
+
+
+@pytest.mark.parametrize("strange", ["XXX", "noun", "PROP"])
+def test_tags_outside_the_universal_ones_count(strange: str) -> None:
+    """Six of 24 words with a tag that a head of universal tags cannot predict: 75 per cent."""
+    labels = ("NOUN", "VERB")
+    gold = ("NOUN", "VERB") * 9 + (strange,) * 6
+    found = TYPE.metrics(added(gold, ("NOUN", "VERB") * 12, labels), labels)
+    assert found == {"accuracy": 18 / 24}
+    assert TYPE.size(Example(("w",) * 24, gold)) == 24
 
 
 def test_span_f1_by_hand() -> None:
     labels = ("B-LOC", "B-PER", "I-LOC", "I-PER", "O")
     gold = ("B-PER", "I-PER", "O", "B-LOC", "B-LOC")
-    said = ("B-PER", "I-PER", "O", "B-LOC", "I-LOC")
-    tally = TYPE.tally(Example(("w",) * 5, gold), Prediction(said, ()), labels)
+    found = TYPE.metrics(added(gold, ("B-PER", "I-PER", "O", "B-LOC", "I-LOC"), labels), labels)
     # gold: PER 0-2, LOC 3-4, LOC 4-5; said: PER 0-2, LOC 3-5; one is right
-    assert tally[2:] == (1.0, 2.0, 3.0)
-    found = TYPE.metrics(tally, labels)
     assert list(found) == ["f1", "accuracy"]
     assert found["f1"] == pytest.approx(2 * (1 / 2) * (1 / 3) / (1 / 2 + 1 / 3))
+
+
+def test_spans_predicted_of_untagged_words_do_not_count() -> None:
+    labels = ("B-PER", "O")
+    found = TYPE.metrics(added(("B-PER", None), ("B-PER", "B-PER"), labels), labels)
+    assert found == {"f1": 1.0, "accuracy": 1.0}
+
+
+def added(gold: tuple[str | None, ...], said: tuple[str, ...], labels: tuple[str, ...]) -> Any:
+    tally = TYPE.tally(Example(("w",) * len(gold), gold), Prediction(said, ()), labels)
+    return add_up([tally])
 
 
 def test_words_of_running_text() -> None:
