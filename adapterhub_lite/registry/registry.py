@@ -18,6 +18,7 @@ from adapterhub_lite import base_names, languages
 from adapterhub_lite.adapter import Adapter, BaseIdentity, Kind, Manifest, Role, Score
 from adapterhub_lite.composition import Composition
 from adapterhub_lite.errors import RefError, near
+from adapterhub_lite.names import check_name
 from adapterhub_lite.registry import migrations, rows, scores, search, tags, text, writing
 from adapterhub_lite.registry.database import Database
 from adapterhub_lite.registry.rows import Addition, BaseEntry
@@ -151,7 +152,7 @@ class Registry:
 
     def alias(self, alias: str, ref: str) -> Adapter:
         """Let `alias` mean the adapter of `ref` from now on, and return that adapter."""
-        rows.check_name(alias)
+        check_name(alias)
         with self.database.write() as connection:
             row = search.get(connection, ref)
             writing.point(connection, alias, row)

@@ -6,7 +6,6 @@ A manifest is immutable and known by its digest, so one that was read before is 
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -17,9 +16,7 @@ from adapterhub_lite import manifest as manifests
 from adapterhub_lite.adapter import Adapter, BaseIdentity, Manifest, Score
 from adapterhub_lite.digests import Digest
 from adapterhub_lite.errors import RegistryError, UsageError
-
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._\-/]{0,199}")
-_DIGEST = re.compile(r"[0-9a-f]{64}")
+from adapterhub_lite.names import check_name
 
 macro = lru_cache(maxsize=10_000)(languages.macro)
 
@@ -47,18 +44,6 @@ class BaseEntry:
 
     identity: BaseIdentity
     location: str | None = None
-
-
-def check_name(name: str) -> str:
-    """Return `name` if an adapter can be called that."""
-    if not _NAME.fullmatch(name):
-        raise UsageError(
-            f"`{name}` cannot be the name of an adapter",
-            hint="names are up to 200 letters, digits and `. _ - /`, a letter or digit first",
-        )
-    if _DIGEST.fullmatch(name):
-        raise UsageError(f"`{name}` looks like a digest and cannot be a name")
-    return name
 
 
 def check_moment(moment: datetime, what: str) -> datetime:

@@ -7,6 +7,7 @@ its weights stay in the run folder.
 from __future__ import annotations
 
 import copy
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,19 +15,21 @@ from typing import TYPE_CHECKING
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from adapterhub_lite import languages
+from adapterhub_lite import disk, languages
 from adapterhub_lite.adapter import HeadSpec
 from adapterhub_lite.home import Home
 from adapterhub_lite.model.base import Base
 from adapterhub_lite.tasks.base import Columns
 from adapterhub_lite.training import setup
 from adapterhub_lite.training.loop import Trainee, fit
-from adapterhub_lite.training.runs import Run
+from adapterhub_lite.training.runs import Run, run_folder
 from adapterhub_lite.training.settings import TaskSettings
-from adapterhub_lite.training.task_data import fresh_head, read_data, window_batches
+from adapterhub_lite.training.task_data import Data, fresh_head, read_data, window_batches
 
 if TYPE_CHECKING:
     from adapterhub_lite.training.setup import Paths
+
+log = logging.getLogger(__name__)
 
 LEARNING_RATE = 2e-4
 _WEIGHTS = "full.safetensors"
@@ -83,29 +86,49 @@ def train_full(
     )
     name = name or f"full-{task}-{tag}-seed{chosen.seed}"
     run = Run(
-        Path(output) if output else where.home.path / "runs" / name,
+        run_folder(where.home, name, output),
         setup.run_identity(
             where, None, chosen, data.corpora, kind="full", task=[task, data.task_type.name]
         ),
     )
-    done = run.open(resume=resume)
+    with run.held():
+        done = run.open(resume=resume)
+        if done is not None and not (run.folder / _WEIGHTS).is_file():
+            log.info("the weights are not in `%s` any more: training again", run.folder)
+            done = run.open(resume=False)
+        copied, weights = _tune(where, run, data, chosen, name, done=done is not None, quiet=quiet)
+    return FullModel(copied, data.head, weights, task, tag, chosen.seed)
+
+
+def _tune(
+    where: setup.Place,
+    run: Run,
+    data: Data,
+    settings: TaskSettings,
+    name: str,
+    *,
+    done: bool,
+    quiet: bool,
+) -> tuple[Base, dict[str, Tensor]]:
+    """Train the copy, or read a finished run; return the model and its head's weights."""
     copied = Base(copy.deepcopy(where.base.model), where.base.tokenizer, where.base.identity)
     head = {
         key.removeprefix("head."): nn.Parameter(tensor.to(copied.model.device))
-        for key, tensor in fresh_head(data, copied, chosen.seed).items()
+        for key, tensor in fresh_head(data, copied, settings.seed).items()
     }
     parameters = {f"model.{n}": p for n, p in copied.model.named_parameters()}
     for parameter in parameters.values():
         parameter.requires_grad_(True)
     parameters |= {f"head.{key}": p for key, p in head.items()}
-    trainee = Trainee(copied, data.task_type, parameters, lambda _: head, dropout=chosen.dropout)
-    if done is None:
-        batches = window_batches(data, copied, chosen)
-        fit(trainee, batches, chosen, run.folder, label=name, quiet=quiet)
-        save_file(trainee.state_dict(), run.folder / _WEIGHTS)
-        run.finish(weights=_WEIGHTS)
-    else:
+    trainee = Trainee(copied, data.task_type, parameters, lambda _: head, dropout=settings.dropout)
+    if done:
         trainee.load_state_dict(load_file(run.folder / _WEIGHTS))
+    else:
+        batches = window_batches(data, copied, settings)
+        fit(trainee, batches, settings, run.folder, label=name, quiet=quiet)
+        beside = run.folder / f".{_WEIGHTS}{disk.UNFINISHED}"
+        save_file(trainee.state_dict(), beside)
+        beside.replace(run.folder / _WEIGHTS)
+        run.finish(weights=_WEIGHTS)
     copied.model.requires_grad_(False)
-    weights = {key: parameter.detach() for key, parameter in head.items()}
-    return FullModel(copied, data.head, weights, task, tag, chosen.seed)
+    return copied, {key: parameter.detach() for key, parameter in head.items()}

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from adapterhub_lite.adapter import Adapter, HeadSpec, Kind, LanguageUse
+from adapterhub_lite.adapter import Adapter, Corpus, HeadSpec, Kind, LanguageUse
 from adapterhub_lite.model.attach import DEFAULT, Attachment, attach
 from adapterhub_lite.tasks.base import IGNORED
 from adapterhub_lite.tasks.forward import is_causal, on_device, task_logits
@@ -21,7 +21,7 @@ from adapterhub_lite.training.bias import bias_from_counts
 from adapterhub_lite.training.loop import Trainee, fit, last_checkpoint
 from adapterhub_lite.training.parallel import Alignment, PairBatches, Pairs
 from adapterhub_lite.training.rounds import in_rounds
-from adapterhub_lite.training.runs import Run
+from adapterhub_lite.training.runs import Run, run_folder
 from adapterhub_lite.training.settings import LanguageSettings
 from adapterhub_lite.training.setup import NEW, Place
 from adapterhub_lite.training.text import Masking, Text
@@ -62,7 +62,7 @@ class TextRun:
         corpora = [corpus for text in self.texts for corpus in text.corpora]
         corpora += self.pairs.corpora if self.pairs else ()
         run = Run(
-            Path(output) if output else self.where.home.path / "runs" / name,
+            run_folder(self.where.home, name, output),
             setup.run_identity(
                 self.where,
                 self.shape,
@@ -73,10 +73,16 @@ class TextRun:
                 ratio=list(self.ratio),
             ),
         )
-        finished = run.adapter(self.where.home, resume=resume)
-        if finished is not None:
-            log.info("`%s` is already trained: %s", name, finished.ref)
-            return finished
+        with run.held():
+            finished = run.adapter(self.where.home, resume=resume)
+            if finished is not None:
+                log.info("`%s` is already trained: %s", name, finished.ref)
+                return finished
+            return self._train(run, name, licence, corpora, quiet=quiet)
+
+    def _train(
+        self, run: Run, name: str, licence: str | None, corpora: list[Corpus], *, quiet: bool
+    ) -> Adapter:
         with self._attach() as attachment:
             tokens, metrics = self._fit(attachment, run, name, quiet=quiet)
             manifest = setup.manifest_of(

@@ -31,6 +31,7 @@ from adapterhub_lite.tasks.forward import task_logits
 from adapterhub_lite.training.batches import Batches, Numbered
 from adapterhub_lite.training.checkpointing import gradient_checkpointing
 from adapterhub_lite.training.progress import Progress
+from adapterhub_lite.training.runs import CHECKPOINT
 from adapterhub_lite.training.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -190,7 +191,10 @@ def last_checkpoint(folder: Path) -> Path | None:
 
     `Trainer` writes `trainer_state.json` last, so a checkpoint with a readable one is whole.
     """
-    found = sorted(folder.glob("checkpoint-*"), key=lambda p: int(p.name.rpartition("-")[2]))
+    found = sorted(
+        (path for path in folder.glob("checkpoint-*") if CHECKPOINT.fullmatch(path.name)),
+        key=lambda p: int(p.name.rpartition("-")[2]),
+    )
     for path in reversed(found):
         try:
             json.loads((path / "trainer_state.json").read_text(encoding="utf-8"))

@@ -23,6 +23,7 @@ from adapterhub_lite.model.base import Base, load_base
 from adapterhub_lite.model.loaded import LoadedAdapter, fresh
 from adapterhub_lite.plugins import Plugins
 from adapterhub_lite.training.checkpointing import checkpointed_layers
+from adapterhub_lite.training.runs import UNPACKED
 from adapterhub_lite.training.settings import Settings
 from adapterhub_lite.version import VERSION
 
@@ -237,8 +238,8 @@ def store(
     """Write the trained adapter and add it to the home under `name`."""
     loaded = attachment.adapter(NEW)
     done = dataclasses.replace(loaded, weights=attachment.state_of(NEW))
-    done.save(folder / "adapter", manifest)
-    return where.home.add(folder / "adapter", name=name)
+    done.save(folder / UNPACKED, manifest)
+    return where.home.add(folder / UNPACKED, name=name)
 
 
 def seeded(name: str, settings: Settings) -> str:

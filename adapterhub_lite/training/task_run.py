@@ -15,7 +15,7 @@ from adapterhub_lite.tasks.inference import score_examples
 from adapterhub_lite.training import setup
 from adapterhub_lite.training.loop import Trainee, fit
 from adapterhub_lite.training.rounds import in_rounds
-from adapterhub_lite.training.runs import Run
+from adapterhub_lite.training.runs import Run, run_folder
 from adapterhub_lite.training.settings import TaskSettings
 from adapterhub_lite.training.setup import NEW, Place
 from adapterhub_lite.training.task_data import Data, fresh_head, window_batches
@@ -51,7 +51,7 @@ class TaskRun:
         """Train, or go on, or return what is already there."""
         setup.check_dropout(self.shape, self.settings)
         run = Run(
-            Path(output) if output else self.where.home.path / "runs" / name,
+            run_folder(self.where.home, name, output),
             setup.run_identity(
                 self.where,
                 self.shape,
@@ -63,10 +63,14 @@ class TaskRun:
                 over=[[a.digest for a in adapters] for adapters in self.below],
             ),
         )
-        finished = run.adapter(self.where.home, resume=resume)
-        if finished is not None:
-            log.info("`%s` is already trained: %s", name, finished.ref)
-            return finished
+        with run.held():
+            finished = run.adapter(self.where.home, resume=resume)
+            if finished is not None:
+                log.info("`%s` is already trained: %s", name, finished.ref)
+                return finished
+            return self._train(run, name, licence, quiet=quiet)
+
+    def _train(self, run: Run, name: str, licence: str | None, *, quiet: bool) -> Adapter:
         with self._attach() as attachment:
             tokens = self._fit(attachment, run, name, quiet=quiet)
             manifest = setup.manifest_of(

@@ -17,7 +17,8 @@ from adapterhub_lite.registry import Addition, Registry
 from tests.registry.making import WHEN, manifest
 
 LETTERS = "abcdefABC019._-/"
-NAMES = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._\-/]{0,20}", fullmatch=True)
+_PART = r"[A-Za-z0-9][A-Za-z0-9._\-]{0,6}"
+NAMES = st.from_regex(rf"{_PART}{_PART}(/{_PART})?", fullmatch=True)
 ADDITIONS = st.lists(
     st.builds(
         lambda seed, name, aliases: Addition(
