@@ -75,7 +75,9 @@ class Work:
         _check_device(device)
         fix_threads()
         found: Any = getattr(transformers, MODELS[kind])
-        options: Any = {"add_pooling_layer": False} if kind == "trunk" else {}
+        options: Any = {"trust_remote_code": False}
+        if kind == "trunk":
+            options["add_pooling_layer"] = False
         self.model = found.from_pretrained(base, **options).to(device).eval()
         if kind == "trunk":
             keep_memory()

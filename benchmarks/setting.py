@@ -76,7 +76,8 @@ def make_base(size: Size, vocabulary: int | None = None) -> Base:
 
 def read_base(folder: Path) -> Base:
     """Return the base in a folder, on the device to measure on."""
-    return _ready(transformers.XLMRobertaForMaskedLM.from_pretrained(folder))
+    model = transformers.XLMRobertaForMaskedLM.from_pretrained(folder, trust_remote_code=False)
+    return _ready(model)
 
 
 def _ready(model: Any) -> Base:

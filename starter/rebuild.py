@@ -34,8 +34,8 @@ def fill(registry: Registry, text: str) -> None:
         kind, values = json.loads(line)
         records.setdefault(kind, []).append(values)
     for values in records.get("base", []):
-        location = values.pop("location")
-        registry.add_base(BaseIdentity(**values), location)
+        location, files = values.pop("location"), values.pop("files", None)
+        registry.add_base(BaseIdentity(**values), location, files)
     names: dict[str, list[str]] = {}
     for values in records.get("name", []):
         if values["alias"]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from adapterhub_lite.cli.command import settings
 from adapterhub_lite.cli.output import echo, print_json, table
-from adapterhub_lite.errors import UsageError
+from adapterhub_lite.errors import HomeError, UsageError
 from adapterhub_lite.modular import modules_of
 
 if TYPE_CHECKING:
@@ -15,19 +15,28 @@ if TYPE_CHECKING:
     from adapterhub_lite.registry import BaseEntry
 
 
-def add_base(home: Home, place: Path | str, name: str, aliases: tuple[str, ...]) -> None:
+def add_base(
+    home: Home,
+    place: Path | str,
+    name: str,
+    aliases: tuple[str, ...],
+    *,
+    trust_remote_code: bool = False,
+) -> None:
     """Add the base in a folder, or of a Hub id, and what is built into it."""
     from dataclasses import replace
 
-    from adapterhub_lite.model.base import load_base
+    from adapterhub_lite.model.base import read_base
     from adapterhub_lite.model.base_modules import add_modules
 
     if aliases:
         raise UsageError(f"`{place}` is a base model, which has no aliases")
-    loaded = load_base(place, home=home)
+    loaded = read_base(place, trust_remote_code=trust_remote_code)
+    if loaded.files is None:
+        raise HomeError(f"the files of base `{place}` are not in the Hub client's cache")
     identity = replace(loaded.identity, name=name)
     modules = add_modules(home, replace(loaded, identity=identity))
-    entry = home.registry.add_base(identity, _location(home, place))
+    entry = home.registry.add_base(identity, _location(home, place), loaded.files.digests())
     run = settings()
     if run.json:
         print_json(entry)

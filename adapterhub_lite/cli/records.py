@@ -11,6 +11,7 @@ from adapterhub_lite.cli.bases import add_base, list_bases
 from adapterhub_lite.cli.command import command, settings
 from adapterhub_lite.cli.languages import LANGUAGE
 from adapterhub_lite.cli.output import echo, facts, print_json, table
+from adapterhub_lite.errors import UsageError
 from adapterhub_lite.foreign.text import command as shell
 
 if TYPE_CHECKING:
@@ -61,17 +62,33 @@ def _changed(adapter: Adapter, words: str) -> None:
 @click.option("--name", required=True, help="Name in this registry.")
 @click.option("--alias", "aliases", multiple=True, help="Another name; may be repeated.")
 @click.option("--hub", is_flag=True, help="FOLDER is the Hub id of a base model.")
-def add(folder: Path, name: str, aliases: tuple[str, ...], hub: bool) -> None:
+@click.option(
+    "--trust-remote-code",
+    is_flag=True,
+    help="Let Python code that comes with a base model run, now and whenever it is loaded.",
+)
+def add(
+    folder: Path, name: str, aliases: tuple[str, ...], hub: bool, trust_remote_code: bool
+) -> None:
     """Add an adapter from a FOLDER, or a base model.
 
     An adapter's folder holds `adapter.json` and `weights.safetensors`. The folder of a base model
     holds `config.json` and weights; it stays where it is, and the registry remembers the place.
     Language modules that are built into a base (X-MOD) become adapters, `NAME-sw` and so on.
+
+    The digests of a base's weights, tokenizer and config are recorded, and compared whenever it is
+    loaded. A base that needs Python code of its own is refused; `--trust-remote-code` lets that
+    code run, records its digest too, and a change of it is refused.
     """
     home = settings().open_home()
     if hub or (not (folder / "adapter.json").exists() and (folder / "config.json").exists()):
-        add_base(home, folder.as_posix() if hub else folder, name, aliases)
+        place = folder.as_posix() if hub else folder
+        add_base(home, place, name, aliases, trust_remote_code=trust_remote_code)
         return
+    if trust_remote_code:
+        raise UsageError(
+            "--trust-remote-code is for base models, and nothing that comes with an adapter runs"
+        )
     adapter = home.add(folder, name=name, aliases=aliases)
     _changed(adapter, f"added {adapter.manifest.kind} adapter `{name}`")
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from adapterhub_lite import base_files
 from adapterhub_lite.adapter import BaseIdentity
 from adapterhub_lite.errors import HomeError
 from adapterhub_lite.families import BY_PATH, LOGITS, WORDS
@@ -22,6 +23,7 @@ from adapterhub_lite.methods.base import Site
 from adapterhub_lite.methods.places import split
 from adapterhub_lite.model import base as bases
 from adapterhub_lite.model.anatomy import Anatomy
+from adapterhub_lite.model.base_config import read_config, refuse_code
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -181,23 +183,28 @@ def describe(name: str, home: Home, *, revision: str | None = None) -> BaseShape
     `revision` is recorded where the base's own is not known.
 
     Raises:
-        HomeError: no such base is at hand.
+        HomeError: no such base is at hand, or it needs code of its own.
+        BaseMismatchError: its files are not those that the registry knows.
         AttachError: of a family that no anatomy row describes.
     """
-    import transformers
-
-    known, place = bases.locate(name, home)
+    base = bases.locate(name, home)
+    known, place = base.identity, base.place
+    if (files := base_files.at(place)) is not None:
+        bases.check_files(base, files)
+    code = bases.may_run_code(base) and files is not None
     try:
-        config = transformers.AutoConfig.from_pretrained(place)
+        config = read_config(place, code=code)
+        loader: Any = bases.loader(config)
+        with torch.device("meta"):
+            model = loader.from_config(config, trust_remote_code=code)
     except (OSError, ValueError) as error:
+        if not code:
+            refuse_code(place)
         reason = str(error).strip().splitlines()[0]
         raise HomeError(
-            f"the adapter is for base `{name}`, whose config is not at hand: {reason}",
+            f"the adapter is for base `{name}`, whose config cannot be used: {reason}",
             hint="`--base` takes a folder or a registered base; `ahl list --bases` shows them",
         ) from None
-    with torch.device("meta"):
-        loader: Any = bases.loader(config)
-        model = loader.from_config(config)
     identity = known or BaseIdentity(
         name=Path(name).name if Path(name).is_dir() else str(name),
         architecture=config.model_type,

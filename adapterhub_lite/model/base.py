@@ -3,34 +3,43 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import nn
 
+from adapterhub_lite import base_files
 from adapterhub_lite.adapter import BaseIdentity
+from adapterhub_lite.base_files import BaseFiles
 from adapterhub_lite.errors import AhlError, AttachError, BaseMismatchError, HomeError, RefError
+from adapterhub_lite.foreign.text import command
+from adapterhub_lite.model.base_config import read_config, refuse_code
 from adapterhub_lite.model.fingerprint import identify
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from adapterhub_lite.home import Home
+    from adapterhub_lite.registry import BaseEntry
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """A loaded base model.  `model` has the language-modelling head where the weights hold one."""
+    """A loaded base model.  `model` has the language-modelling head where the weights hold one.
+
+    `files` are those it was loaded from; `None` for a model that was made in memory.
+    """
 
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     identity: BaseIdentity
+    files: BaseFiles | None = None
 
     @property
     def trunk(self) -> PreTrainedModel:
@@ -45,8 +54,26 @@ class Base:
         return output
 
 
+@dataclass(frozen=True, slots=True)
+class Located:
+    """Where a base is, and what the registry knows of it.
+
+    `place` is what transformers takes: a folder or a Hub id.  `files` are the digests recorded when
+    the base was added, in `home`.
+    """
+
+    identity: BaseIdentity | None
+    place: str
+    files: Mapping[str, str] = field(default_factory=dict)
+    home: Home | None = None
+
+
 def load_base(
-    name: str | Path | BaseIdentity, *, home: Home | None = None, dtype: str = "float32"
+    name: str | Path | BaseIdentity,
+    *,
+    home: Home | None = None,
+    dtype: str = "float32",
+    trust_remote_code: bool = False,
 ) -> Base:
     """Load a base model by registry name, fingerprint, folder or Hub id.
 
@@ -54,18 +81,45 @@ def load_base(
         name: looked up in the home's registry first, then taken as a folder, then as a Hub id.
         home: the home to look in; the nearest one when left out.
         dtype: `float32`, `bfloat16` or `float16`; adapters are cast to it.
+        trust_remote_code: let Python code that comes with the base run.  A base that was registered
+            with its code needs no such word: the code must be what it was, or it does not run.
 
     Raises:
-        HomeError: nothing there, or nothing transformers can load.
-        BaseMismatchError: the registry knows other weights under that name.
+        HomeError: nothing there, nothing transformers can load, or a base that needs code.
+        BaseMismatchError: the registry knows other weights, another tokenizer, config or code under
+            that name.
     """
-    expected, place = locate(name, home)
-    model, tokenizer = _load(place, dtype)
+    found = locate(name, home)
+    before = base_files.at(found.place)
+    if before is not None:
+        check_files(found, before)
+    code = trust_remote_code or (may_run_code(found) and before is not None)
+    base = read_base(found.place, dtype=dtype, trust_remote_code=code)
+    if before is None and base.files is not None:  # it was downloaded just now
+        check_files(found, base.files)
+    expected = found.identity
     label = expected.name if expected else _label(name)
-    identity = identify(model, label, expected.revision if expected else None)
+    revision = expected.revision if expected else None
+    base = dataclasses.replace(
+        base, identity=dataclasses.replace(base.identity, name=label, revision=revision)
+    )
     if expected and expected.fingerprint and dtype != "float16":
-        _check(expected, identity, place)
-    return Base(model, tokenizer, identity)
+        _check(expected, base.identity, found.place)
+    return base
+
+
+def read_base(
+    place: str | Path, *, dtype: str = "float32", trust_remote_code: bool = False
+) -> Base:
+    """Load the base in a folder or of a Hub id as it is now, whatever a registry knows of it.
+
+    Raises:
+        HomeError: nothing transformers can load, or a base that needs code.
+    """
+    before = base_files.at(place)
+    model, tokenizer = _load(str(place), dtype, code=trust_remote_code)
+    identity = identify(model, _label(place))
+    return Base(model, tokenizer, identity, before or base_files.at(place))
 
 
 def _label(name: str | Path | BaseIdentity) -> str:
@@ -74,26 +128,68 @@ def _label(name: str | Path | BaseIdentity) -> str:
     return Path(name).name if Path(name).is_dir() else str(name)
 
 
-def locate(name: str | Path | BaseIdentity, home: Home | None) -> tuple[BaseIdentity | None, str]:
-    """Return what the registry knows of the base, and where transformers finds it."""
-    if isinstance(name, Path):
-        return None, str(name)
-    wanted = name if isinstance(name, str) else name.fingerprint or name.name
-    entry = None
-    try:
-        home = home or _nearest_home()
-        entry = home.registry.base(wanted) if home else None
-    except RefError:
-        entry = None
-    if entry is not None and home is not None:
-        inside = home.path / entry.location if entry.location else None
-        place = str(inside) if inside and inside.is_dir() else entry.location or entry.identity.name
-        return entry.identity, place
-    return (name if isinstance(name, BaseIdentity) else None), _label_or_path(name)
+def locate(name: str | Path | BaseIdentity, home: Home | None) -> Located:
+    """Return where a base is, and what the registry knows of it.
+
+    The folder of a registered base is that base, whether it is named or given as a path.
+    """
+    home = home or (None if isinstance(name, Path) else _nearest_home())
+    entry = _entry(name, home) if home else None
+    if entry is None or home is None:
+        return Located(name if isinstance(name, BaseIdentity) else None, _label_or_path(name))
+    inside = home.path / entry.location if entry.location else None
+    place = str(inside) if inside and inside.is_dir() else entry.location or entry.identity.name
+    return Located(entry.identity, place, entry.files, home)
 
 
-def _label_or_path(name: str | BaseIdentity) -> str:
-    return name.name if isinstance(name, BaseIdentity) else name
+def _entry(name: str | Path | BaseIdentity, home: Home) -> BaseEntry | None:
+    if not isinstance(name, Path):
+        try:
+            wanted = name if isinstance(name, str) else name.fingerprint or name.name
+            return home.registry.base(wanted)
+        except RefError:
+            pass
+    if isinstance(name, BaseIdentity) or not Path(name).is_dir():
+        return None
+    folder = Path(name).resolve()
+    for entry in home.registry.bases():
+        if entry.location and (home.path / entry.location).resolve() == folder:
+            return entry
+    return None
+
+
+def may_run_code(base: Located) -> bool:
+    """Whether Python code that came with a base may run: it was recorded when the base was added.
+
+    Raises:
+        HomeError: it was, but in a home that was merely found, whose word does not count.
+    """
+    if base.home is None or not any(base_files.role(name) == "code" for name in base.files):
+        return False
+    if not base.home.named:
+        raise HomeError(
+            f"base `{base.place}` runs Python code that comes with it, and this home was found, "
+            "not named",
+            hint=f"{command('--home', base.home.path)} or AHL_HOME names it",
+        )
+    return True
+
+
+def check_files(base: Located, files: BaseFiles) -> None:
+    """Raise `BaseMismatchError` for the first file that is not the recorded one."""
+    if not base.files or base.identity is None:
+        return
+    found = base_files.difference(base.files, files.digests())
+    if found is not None:
+        raise BaseMismatchError(
+            f"`{base.place}` is not the base `{base.identity.name}` that the registry knows: "
+            f"{found}",
+            hint="restore the file; or `ahl add` the folder under another name, as another base",
+        )
+
+
+def _label_or_path(name: str | Path | BaseIdentity) -> str:
+    return name.name if isinstance(name, BaseIdentity) else str(name)
 
 
 def _nearest_home() -> Home | None:
@@ -105,20 +201,28 @@ def _nearest_home() -> Home | None:
         return None
 
 
-def _load(place: str, dtype: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+def _load(place: str, dtype: str, *, code: bool) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     import transformers
 
     if dtype not in DTYPES:
         raise AttachError(f"no dtype `{dtype}`", hint=f"one of {', '.join(DTYPES)}")
     try:
         with _without_progress_bar():
-            config = transformers.AutoConfig.from_pretrained(place)
+            config = read_config(place, code=code)
             auto: Any = loader(config)
-            model, info = auto.from_pretrained(place, dtype=DTYPES[dtype], output_loading_info=True)
-            tokenizer = transformers.AutoTokenizer.from_pretrained(place)
+            model, info = auto.from_pretrained(
+                place,
+                config=config,
+                dtype=DTYPES[dtype],
+                output_loading_info=True,
+                trust_remote_code=code,
+            )
+            tokenizer = transformers.AutoTokenizer.from_pretrained(place, trust_remote_code=code)
     except AhlError:
         raise
     except Exception as error:  # transformers raises many types, all of which mean: not loadable
+        if not code:
+            refuse_code(place)
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise HomeError(
             f"cannot load a base model from `{place}`: {reason}",

@@ -5,7 +5,7 @@ Values go in, values come out.  Opening migrates; every change is one transactio
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from functools import lru_cache
@@ -163,10 +163,22 @@ class Registry:
         with self.database.read() as connection:
             return list(connection.scalars(select(NAMES.c.name).order_by(NAMES.c.name)))
 
-    def add_base(self, base: BaseIdentity, location: str | None = None) -> BaseEntry:
-        """Register a base model; `location` is a path below the home, or a Hub id."""
+    def add_base(
+        self,
+        base: BaseIdentity,
+        location: str | None = None,
+        files: Mapping[str, str] | None = None,
+    ) -> BaseEntry:
+        """Register a base model.
+
+        Args:
+            base: its identity.
+            location: a path below the home, or a Hub id.
+            files: digests of its files by name, as `base_files.at(PLACE).digests()` has them; the
+                base is compared with them whenever it is loaded.
+        """
         with self.database.write() as connection:
-            return writing.add_base(connection, base, location)
+            return writing.add_base(connection, base, location, files)
 
     def bases(self) -> list[BaseEntry]:
         """Return every base that was registered or that an adapter names: registered ones first."""

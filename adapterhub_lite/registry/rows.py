@@ -6,7 +6,8 @@ A manifest is immutable and known by its digest, so one that was read before is 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
@@ -40,10 +41,15 @@ class Addition:
 
 @dataclass(frozen=True, slots=True)
 class BaseEntry:
-    """A base model that the registry knows; `location` is a path below the home or a Hub id."""
+    """A base model that the registry knows; `location` is a path below the home or a Hub id.
+
+    `files` are the digests of the files that decide its output, by name (`base_files.py`); empty
+    for a base that was only named, or added by an earlier version.
+    """
 
     identity: BaseIdentity
     location: str | None = None
+    files: Mapping[str, str] = field(default_factory=dict)
 
 
 def check_moment(moment: datetime, what: str) -> datetime:
@@ -113,8 +119,15 @@ def parse(digest: str, text: str) -> Manifest:
     """Return the manifest that a row's text spells.
 
     Raises:
-        RegistryError: the text is no manifest; `ahl verify` shows all such rows.
+        RegistryError: the text is no manifest, or not the one that `digest` is of; `ahl verify`
+            shows all such rows.
     """
+    if digests.of_bytes(text.encode()) != digest:
+        raise RegistryError(
+            f"the record of adapter {digest[: digests.SHORT]} was changed: its digest is now "
+            f"{digests.of_bytes(text.encode())[: digests.SHORT]}",
+            hint="`ahl verify` lists what is damaged",
+        )
     try:
         return manifests.from_json(json.loads(text))
     except ValueError as error:
@@ -140,7 +153,20 @@ def base_entry(row: Any) -> BaseEntry:
         fingerprint=row.fingerprint,
         revision=row.revision or None,
     )
-    return BaseEntry(identity, row.location)
+    return BaseEntry(identity, row.location, _files(row))
+
+
+def _files(row: Any) -> dict[str, str]:
+    try:
+        files = json.loads(row.files or "{}")
+    except (ValueError, RecursionError):
+        files = None
+    if not isinstance(files, dict) or not all(isinstance(v, str) for v in files.values()):
+        raise RegistryError(
+            f"the record of base `{row.name}` is damaged: its files are no JSON object of digests",
+            hint="restore `registry.db` from a backup",
+        )
+    return files
 
 
 def score_row(score: Score) -> dict[str, Any]:

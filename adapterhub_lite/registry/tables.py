@@ -104,12 +104,16 @@ BASES = Table(
     _text("revision"),
     _text("location", nullable=True),
     _flag("registered"),
+    _text("files", nullable=True),
     UniqueConstraint(
         "name", "fingerprint", "revision", "architecture", "hidden_size", "layers", "vocab_size"
     ),
     Index("bases_fingerprint", "fingerprint"),
 )
-"""A base model, as adapters name it; `registered` ones were added by themselves."""
+"""A base model, as adapters name it; `registered` ones were added by themselves.
+
+`files` is JSON: the digests by name of the files that decide its output (`base_files.py`).
+"""
 
 ADAPTERS = Table(
     "adapters",

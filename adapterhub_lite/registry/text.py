@@ -34,7 +34,8 @@ def _bases(connection: Connection) -> Iterator[str]:
     query = select(BASES).where(BASES.c.registered)
     for row in connection.execute(query):
         entry = rows.base_entry(row)
-        yield _line("base", asdict(entry.identity) | {"location": entry.location})
+        files = {"files": dict(entry.files)} if entry.files else {}
+        yield _line("base", asdict(entry.identity) | {"location": entry.location} | files)
 
 
 def _adapters(connection: Connection) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import islice
@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Table, delete, func, insert, select, update
 
+from adapterhub_lite import digests
 from adapterhub_lite.adapter import BaseIdentity, Score
 from adapterhub_lite.errors import RegistryError
 from adapterhub_lite.foreign.text import command
@@ -126,12 +127,19 @@ def _base_key(connection: Connection, identity: BaseIdentity) -> int:
     return key
 
 
-def add_base(connection: Connection, identity: BaseIdentity, location: str | None) -> BaseEntry:
-    """Register a base; one that is known gets the new location, if one is given."""
+def add_base(
+    connection: Connection,
+    identity: BaseIdentity,
+    location: str | None,
+    files: Mapping[str, str] | None,
+) -> BaseEntry:
+    """Register a base; one that is known gets the new location and digests, if they are given."""
     key = _base_key(connection, identity)
     change: dict[str, Any] = {"registered": True}
     if location is not None:
         change["location"] = location
+    if files is not None:
+        change["files"] = digests.canonical(dict(files)) if files else None
     connection.execute(update(BASES).where(BASES.c.id == key).values(**change))
     return rows.base_entry(connection.execute(select(BASES).where(BASES.c.id == key)).one())
 

@@ -80,7 +80,7 @@ def tiny_model(model_type: str, *, seed: int = 0, **changes: Any) -> PreTrainedM
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model: PreTrainedModel = kind.from_config(config)
+        model: PreTrainedModel = kind.from_config(config, trust_remote_code=False)
         model.eval()
         for parameter in model.parameters():  # defaults of 0 and 1 would hide a lost bias or norm
             parameter.data.add_(torch.randn_like(parameter) * 0.1)

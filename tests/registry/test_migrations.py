@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -65,12 +66,15 @@ def test_indexes_are_those_of_the_tables(tmp_path: Path) -> None:
     assert migrated == declared
 
 
+_PARTS = re.compile(r",\s*(?![^()]*\))|\n|\)$")  # SQLite adds a later column to the last line
+
+
 def _schema(path: Path) -> dict[str, set[str]]:
     raw = sqlite3.connect(path)
     found = raw.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL").fetchall()
     raw.close()
     plain = {name: sql.replace('"', "").replace("\t", " ").strip() for name, sql in found}
-    return {name: {line.strip(" ,") for line in sql.splitlines()} for name, sql in plain.items()}
+    return {name: set(filter(None, map(str.strip, _PARTS.split(s)))) for name, s in plain.items()}
 
 
 def test_a_migration_that_fails_leaves_nothing(
@@ -79,9 +83,9 @@ def test_a_migration_that_fails_leaves_nothing(
     """A format is there whole or not: the folder here has a second file that fails halfway."""
     folder = tmp_path / "migrations"
     shutil.copytree(migrations._FOLDER, folder, ignore=shutil.ignore_patterns("__pycache__"))
-    (folder / "versions" / "v0002_broken.py").write_text(
+    (folder / "versions" / "v0003_broken.py").write_text(
         "from alembic import op\n"
-        "revision, down_revision = '0002', '0001'\n"
+        "revision, down_revision = '0003', '0002'\n"
         "def upgrade():\n"
         "    op.execute('CREATE TABLE half (id INTEGER)')\n"
         "    op.execute('INSERT INTO nowhere VALUES (1)')\n"
@@ -92,7 +96,7 @@ def test_a_migration_that_fails_leaves_nothing(
         dump = before.dump()
     with monkeypatch.context() as changed:
         changed.setattr(migrations, "_FOLDER", folder)
-        changed.setattr(migrations, "HEAD", "0002")
+        changed.setattr(migrations, "HEAD", "0003")
         with pytest.raises(RegistryError, match="no such table: nowhere"):
             Registry(path)
     with Registry(path) as after:
@@ -103,9 +107,9 @@ def test_a_migration_that_fails_leaves_nothing(
 def test_an_older_format_is_brought_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "migrations"
     shutil.copytree(migrations._FOLDER, folder, ignore=shutil.ignore_patterns("__pycache__"))
-    (folder / "versions" / "v0002_more.py").write_text(
+    (folder / "versions" / "v0003_more.py").write_text(
         "import sqlalchemy as sa\nfrom alembic import op\n"
-        "revision, down_revision = '0002', '0001'\n"
+        "revision, down_revision = '0003', '0002'\n"
         "def upgrade():\n"
         "    op.add_column('scores', sa.Column('more', sa.Text()))\n"
     )
@@ -115,10 +119,10 @@ def test_an_older_format_is_brought_up(tmp_path: Path, monkeypatch: pytest.Monke
         dump = before.dump()
     with monkeypatch.context() as changed:
         changed.setattr(migrations, "_FOLDER", folder)
-        changed.setattr(migrations, "HEAD", "0002")
+        changed.setattr(migrations, "HEAD", "0003")
         with Registry(path) as after:
             assert after.dump() == dump
-    with pytest.raises(RegistryError, match="has format 0002, this version reads up to 0001"):
+    with pytest.raises(RegistryError, match="has format 0003, this version reads up to 0002"):
         Registry(path)
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from adapterhub_lite.registry.database import Database
 
-HEAD = "0001"
+HEAD = "0002"
 """The newest format, which this version writes."""
 
 _FOLDER = Path(__file__).parent
