@@ -78,11 +78,18 @@ class Home:
     ) -> Home:
         """Make a home, or open the one that is there if it has these settings.
 
+        This is the only call that makes a registry; all others open one or say what is there.
+
         Raises:
             HomeError: it cannot be written, or is there with other settings.
+            RegistryError: the database is damaged or another program's.
         """
         folder = Path(path)
-        home_settings.create(folder, home_settings.HomeSettings(database, objects))
+        asked = home_settings.HomeSettings(database, objects)
+        home_settings.check(folder, asked)
+        if database is not None:  # before anything is written here: it may be refused
+            _make_registry(database)
+        home_settings.create(folder, asked)
         if database is None:
             _make_registry(folder.absolute() / DATABASE)
         home = cls._open(folder, named=True)
@@ -188,10 +195,10 @@ def _user_folder() -> Path:
     return user_data_path("adapterhub_lite", appauthor=False)
 
 
-def _make_registry(path: Path) -> None:
+def _make_registry(url: str | Path) -> None:
     from adapterhub_lite.registry import Registry
 
-    Registry(path, create=True).close()
+    Registry(url, create=True).close()
 
 
 def _url(path: Path) -> str:

@@ -38,22 +38,26 @@ def read(folder: Path) -> HomeSettings:
     return HomeSettings(**values)
 
 
-def create(folder: Path, wanted: HomeSettings) -> None:
-    """Make the folder and write its settings, unless it has them already."""
+def check(folder: Path, settings: HomeSettings) -> None:
+    """Raise `HomeError` if the folder is a home with other settings."""
     path = folder / FILE
-    if read(folder) == wanted:
-        _make(folder)
-        return
-    if path.exists() or (folder / "registry.db").exists():
+    is_home = path.exists() or (folder / "registry.db").exists()
+    if is_home and read(folder) != settings:
         raise HomeError(
             f"`{folder}` is a home with other settings",
             hint=f"edit `{path}`, or make the new home elsewhere",
         )
+
+
+def create(folder: Path, settings: HomeSettings) -> None:
+    """Make the folder and write its settings, unless it has them already."""
+    check(folder, settings)
     _make(folder)
-    given = ((f.name, getattr(wanted, f.name)) for f in fields(wanted))
-    text = "".join(f"{key} = {_quote(value)}\n" for key, value in given if value is not None)
-    with disk.refusing(path):
-        path.write_text(text, encoding="utf-8")
+    if read(folder) == settings:
+        return
+    values = ((f.name, getattr(settings, f.name)) for f in fields(settings))
+    text = "".join(f"{key} = {_quote(value)}\n" for key, value in values if value is not None)
+    disk.write_whole(folder / FILE, text)
 
 
 def _make(folder: Path) -> None:

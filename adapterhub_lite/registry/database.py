@@ -23,7 +23,7 @@ from sqlalchemy.pool import NullPool, Pool, QueuePool
 
 from adapterhub_lite.disk import READ_ONLY_HINT
 from adapterhub_lite.errors import HomeError, UsageError
-from adapterhub_lite.registry import failures
+from adapterhub_lite.registry import failures, opening
 
 _WRITERS = 0x61686C
 """Key of PostgreSQL's advisory lock for writers: the letters `ahl`."""
@@ -37,8 +37,11 @@ class Database:
 
     Args:
         url: path of an SQLite file, or SQLAlchemy URL of one or of a PostgreSQL database.
-        create: make the SQLite file if it is not there.
+        create: make a registry if there is none; without it, opening never makes or changes one.
         timeout: seconds to wait for another writer.
+
+    Raises:
+        RegistryError: an SQLite file that is empty, damaged or another program's.
     """
 
     def __init__(self, url: str | Path, *, create: bool = False, timeout: float = 30.0) -> None:
@@ -48,6 +51,8 @@ class Database:
         self.timeout = timeout
         self.path = Path(self.url.database or "") if self.url.drivername == "sqlite" else None
         self.label = str(self.path) if self.path else self.url.render_as_string(hide_password=True)
+        if self.path is not None:
+            opening.check(self.path, create=create)
         self.read_only = self.path is not None and not create and not _writable(self.path)
         self.engine = self._sqlite(self.path, create=create) if self.path else self._postgres()
         self._process = os.getpid()
@@ -105,12 +110,16 @@ class Database:
                 yield connection
 
     def prepare(self) -> None:
-        """Set what SQLite keeps in the file itself: write-ahead logging."""
+        """Set what SQLite keeps in the file itself: whose it is, and write-ahead logging.
+
+        The mark comes first: it then is in the file and not only in a log.
+        """
         if self.path is None:
             return
         with failures.of_database(self.label):
             raw = self._engine().raw_connection()
             try:
+                raw.cursor().execute(f"PRAGMA application_id={opening.APPLICATION}")
                 raw.cursor().execute("PRAGMA journal_mode=WAL")
             except sqlite3.Error as error:
                 raise failures.of_driver(error, self.label) from error

@@ -14,6 +14,9 @@ from sqlalchemy.exc import DBAPIError
 from adapterhub_lite.disk import FULL_HINT, READ_ONLY_HINT
 from adapterhub_lite.errors import AhlError, HomeError, RegistryError, UsageError
 
+_LOCKLESS = {3850, 2314, 2058, 15}
+"""SQLite's IOERR_LOCK, IOERR_RDLOCK, IOERR_UNLOCK and PROTOCOL."""
+
 LOCKED_HINT = "another process is writing; wait for it, or end it, and try again"
 
 
@@ -38,14 +41,29 @@ def of_driver(error: BaseException | None, label: str) -> AhlError:
     """Return the error for what a database driver reported."""
     text = next(iter(str(error).strip().splitlines()), "no reason given")
     code = getattr(error, "sqlite_errorcode", None)
+    if code in _LOCKLESS:
+        return HomeError(
+            f"the file system of registry `{label}` has no locks ({text})",
+            hint="keep the database on a disk that has them: `ahl init NEW --database "
+            "sqlite:////LOCAL/registry.db --objects FOLDER`, or use PostgreSQL",
+        )
     if code is not None:
-        return _of_sqlite(code & 0xFF, text, label)
+        return _of_sqlite(code, text, label)
     state = getattr(error, "sqlstate", None)
     if state is not None:
         return _of_postgres(state, text, label)
     if type(error).__name__ == "OperationalError":  # psycopg gives no state without a server
         return _unreachable(text, label)
     return RegistryError(f"registry `{label}` answered: {text}")
+
+
+def damaged(label: str, reason: str) -> RegistryError:
+    """Return the error for a registry that cannot be read as one."""
+    return RegistryError(
+        f"registry `{label}` is damaged ({reason})",
+        hint="restore it from a backup or from git, or `ahl rebuild` makes it again from the "
+        "objects, which are untouched",
+    )
 
 
 def _unreachable(text: str, label: str) -> RegistryError:
@@ -56,7 +74,7 @@ def _unreachable(text: str, label: str) -> RegistryError:
 
 
 def _of_sqlite(code: int, text: str, label: str) -> AhlError:
-    match code:
+    match code & 0xFF:
         case 5 | 6:  # BUSY, LOCKED
             return RegistryError(f"registry `{label}` is locked", hint=LOCKED_HINT)
         case 8 | 3:  # READONLY, PERM
@@ -70,19 +88,20 @@ def _of_sqlite(code: int, text: str, label: str) -> AhlError:
                 hint=FULL_HINT,
             )
         case 11 | 26:  # CORRUPT, NOTADB
-            return RegistryError(
-                f"registry `{label}` is damaged ({text})",
-                hint="restore `registry.db` from a backup or from git; weights in `objects/` are "
-                "untouched and can be added again",
-            )
+            return damaged(label, text)
         case 14:  # CANTOPEN
             return RegistryError(
                 f"cannot open registry `{label}`: no such file, or no right to read it",
                 hint="`ahl init` makes a home; `ls -l` shows its rights",
             )
     if text.startswith("no such table"):
-        return MissingTableError(f"registry `{label}` is damaged: {text}")
+        return _missing_table(label, text)
     return RegistryError(f"registry `{label}` answered: {text}")
+
+
+def _missing_table(label: str, text: str) -> MissingTableError:
+    error = damaged(label, text)
+    return MissingTableError(error.message, hint=error.hint)
 
 
 def _of_postgres(state: str, text: str, label: str) -> AhlError:
@@ -93,7 +112,7 @@ def _of_postgres(state: str, text: str, label: str) -> AhlError:
     if state in {"53100", "53200"}:
         return HomeError(f"no space left to write registry `{label}` ({text})", hint=FULL_HINT)
     if state == "42P01":
-        return MissingTableError(f"registry `{label}` is damaged: {text}")
+        return _missing_table(label, text)
     if state == "42501":
         return RegistryError(
             f"no right to do this in registry `{label}`: {text}",

@@ -30,13 +30,14 @@ class Registry:
 
     Args:
         url: path of an SQLite file, or a URL: `postgresql+psycopg://user@host/name`.
-        create: make an SQLite file that is not there.
+        create: make a registry of an SQLite file that is not there or empty, or in a PostgreSQL
+            database; without it, only a registry is opened.
         timeout: seconds to wait for another process that is writing.
     """
 
     def __init__(self, url: str | Path, *, create: bool = False, timeout: float = 30.0) -> None:
         self.database = Database(url, create=create, timeout=timeout)
-        migrations.bring_up(self.database)
+        migrations.bring_up(self.database, create=create)
 
     def __enter__(self) -> Registry:
         return self
