@@ -18,7 +18,8 @@ from adapterhub_lite import languages
 from adapterhub_lite.adapter import Score
 from adapterhub_lite.composition import parse, refs, rename
 from adapterhub_lite.errors import AhlError, RefError, UsageError, near
-from adapterhub_lite.tasks.files import detect, fail, read_lines
+from adapterhub_lite.tasks.files import fail, read_lines
+from adapterhub_lite.tasks.formats import detect
 from adapterhub_lite.tasks.tables import Record, read_records
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def read_scores(table: Table, registry: Registry) -> list[Score]:
     records = read_records(table.path, theirs, required=())
     _check_header(table, records)
     now, found = datetime.now(UTC), []
-    lines: dict[tuple[object, ...], int] = {}
+    lines: dict[tuple[object, ...], int | None] = {}
     for record in records:
         fields = _fields(table, record, names)
         score = _score(table, record.line, fields, registry, now)
@@ -106,7 +107,7 @@ def _check_header(table: Table, records: list[Record]) -> None:
     """Refuse a table whose first line is no header: positions are not promised."""
     lines = read_lines(table.path)
     first = next(line.number for line in lines if line.text.strip())
-    if detect(table.path, lines) != "jsonl" and records[0].line == first:
+    if detect(table.path, lines) not in ("jsonl", "json") and records[0].line == first:
         names = ", ".join(COLUMNS)
         fail(table.path, first, "the first line names no column", f"columns are {names}")
 
@@ -132,7 +133,7 @@ def _fields(table: Table, record: Record, names: Mapping[str, str]) -> dict[str,
 
 
 def _score(
-    table: Table, line: int, fields: Mapping[str, str], registry: Registry, now: datetime
+    table: Table, line: int | None, fields: Mapping[str, str], registry: Registry, now: datetime
 ) -> Score:
     try:
         composition, labelled = _composition(fields["composition"], registry)

@@ -1,11 +1,16 @@
 """Extractive question answering: where in a context the answer to a question stands.
 
-Data as in SQuAD, one JSON object a line: `question`, `context` and `answers` with `text` (list)
-and `answer_start` (list of places in the context).  Long contexts are read in overlapping windows.
+Data as in SQuAD (`questions`).  Long contexts are read in overlapping windows.
+
+A head that was trained on questions without answers has the label `unanswerable`.  It may answer
+with nothing: that is the span of the first token alone, as in BERT for SQuAD 2.0 (Devlin et al.
+2019, section 4.3), taken where it is likelier than every other span, in all windows.
 """
 
 from __future__ import annotations
 
+import math
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -22,17 +27,20 @@ from adapterhub_lite.tasks.base import (
     TaskType,
     Window,
 )
-from adapterhub_lite.tasks.files import fail, read_lines
+from adapterhub_lite.tasks.files import composed
 from adapterhub_lite.tasks.heads import HeadShape
+from adapterhub_lite.tasks.questions import of_records, read_questions
 from adapterhub_lite.tasks.scoring import Tally
-from adapterhub_lite.tasks.tables import json_objects
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from adapterhub_lite.tasks.tables import Record
+
 LONGEST = 30
 """Most tokens of an answer that is predicted."""
-_FIELDS = ("question", "context", "answers", "language")
+UNANSWERABLE = "unanswerable"
+"""Label of heads that may answer with nothing."""
 _OVERLAP = 3
 """Windows overlap by a third of their length."""
 
@@ -44,34 +52,44 @@ class QuestionAnswering(TaskType):
     main_metric = "f1"
     labelled = False
 
-    def __init__(self, shape: HeadShape | None = None) -> None:
+    def __init__(self, shape: HeadShape | None = None, *, unanswerable: bool = False) -> None:
         self.shape = shape or HeadShape()
+        self.unanswerable = unanswerable
 
     def for_head(self, head: HeadSpec) -> Self:
-        """Return this task type with the pooling and layers of a head's config."""
-        return type(self)(heads.shape_of(head))
+        """Return this task type with a head's config, and with nothing as an answer or without."""
+        return type(self)(heads.shape_of(head), unanswerable=UNANSWERABLE in head.labels)
 
     def read(
-        self, path: Path, columns: Columns | None = None, *, gold: bool = True
+        self,
+        path: Path,
+        columns: Columns | None = None,
+        *,
+        gold: bool = True,
+        format: str | None = None,
     ) -> list[Example]:
-        """Return the questions of a JSON lines file."""
-        names = {key: (columns or {}).get(key, key) for key in _FIELDS}
-        lines = read_lines(path)
-        return [
-            _example(path, number, item, names, gold=gold)
-            for number, item in json_objects(path, lines)
-        ]
+        """Return the questions of SQuAD's JSON, of JSON lines, or (without gold) of a table."""
+        return read_questions(path, dict(columns or {}), gold=gold, format=format)
+
+    def from_records(
+        self, records: Sequence[Record], columns: Columns | None = None, *, gold: bool = True
+    ) -> list[Example]:
+        """Return the questions of records with `question`, `context` and `answers`."""
+        return of_records(records, dict(columns or {}), gold=gold)
 
     def examples(self, inputs: Sequence[Any]) -> list[Example]:
         """Return examples of (question, context) pairs."""
-        for item in inputs:
-            if isinstance(item, str) or len(item) != 2:
-                raise UsageError(f"to answer: a pair of question and context, found {item!r}")
-        return [Example(tuple(item)) for item in inputs]
+        for at, item in enumerate(inputs):
+            pair = item if isinstance(item, list | tuple) else ()
+            if len(pair) != 2 or not all(isinstance(text, str) for text in pair):
+                raise UsageError(
+                    f"inputs[{at}]: to answer: a pair of question and context, found {item!r}"
+                )
+        return [Example(tuple(item), origin=f"inputs[{at}]") for at, item in enumerate(inputs)]
 
     def labels(self, examples: Sequence[Example]) -> tuple[str, ...]:
-        """Return no labels: the two outputs a token are start and end."""
-        return ()
+        """Return `unanswerable` if there are such questions; outputs are start and end anyway."""
+        return (UNANSWERABLE,) if any(_is_unanswerable(e) for e in examples) else ()
 
     def encode(
         self, tokenizer: Any, examples: Sequence[Example], labels: Sequence[str], max_length: int
@@ -80,21 +98,23 @@ class QuestionAnswering(TaskType):
         if not examples:
             return []
         encoded = tokenizer(
-            [example.inputs[0] for example in examples],
-            [example.inputs[1] for example in examples],
+            [composed(example.inputs[0]) for example in examples],
+            [composed(example.inputs[1]) for example in examples],
             truncation="only_second",
             max_length=max_length,
             stride=max_length // _OVERLAP,
             return_overflowing_tokens=True,
             return_offsets_mapping=True,
         )
+        as_written = [_Composed(example.inputs[1]) for example in examples]
         return [
             _window(
                 examples[at],
                 at,
                 encoded["input_ids"][row],
-                encoded["offset_mapping"][row],
+                [as_written[at].span(*span) for span in encoded["offset_mapping"][row]],
                 encoded.sequence_ids(row),
+                nothing=(0, 0) if UNANSWERABLE in labels else (IGNORED, IGNORED),
             )
             for row, at in enumerate(encoded["overflow_to_sample_mapping"])
         ]
@@ -107,6 +127,8 @@ class QuestionAnswering(TaskType):
         """Return (rows, tokens, 2): how likely every token starts and ends the answer."""
         scores = heads.scores(self.shape, head, outputs)
         outside = batch["units"].unsqueeze(-1) < 0
+        if self.unanswerable:
+            outside[:, 0] = False
         return scores.masked_fill(outside, float("-inf"))
 
     def loss(self, logits: Tensor, batch: Batch) -> Tensor:
@@ -124,13 +146,21 @@ class QuestionAnswering(TaskType):
     def decode(
         self, example: Example, windows: Sequence[tuple[Window, Tensor]], labels: Sequence[str]
     ) -> Prediction:
-        """Return the likeliest span over all windows; probability within its window."""
-        best: tuple[float, str] = (float("-inf"), "")
-        for window, logits in windows:
-            best = max(best, _best_span(example, window, logits[: len(window.ids)]))
-        import math
+        """Return the likeliest span over all windows; probability within its window.
 
-        return Prediction((best[1],), (math.exp(best[0]) if best[1] else 0.0,))
+        With `unanswerable` among the labels it is the empty text where in no window any span is
+        likelier than the first token.
+        """
+        best: tuple[float, str] = (float("-inf"), "")
+        nothing = float("inf") if UNANSWERABLE in labels else float("-inf")
+        for window, logits in windows:
+            scores = logits[: len(window.ids)].float().log_softmax(0)
+            best = max(best, _best_span(example, window, scores))
+            nothing = min(nothing, float(scores[0].sum()))
+        answered = best[1] and (best[0] >= nothing or not windows)
+        score = best[0] if answered else nothing
+        sure = math.exp(score) if math.isfinite(score) else 0.0
+        return Prediction((best[1] if answered else "",), (sure,))
 
     def tally(
         self,
@@ -187,33 +217,37 @@ class QuestionAnswering(TaskType):
         return int(any(answer is not None for answer in example.gold))
 
 
-def _example(
-    path: Path, number: int, item: Mapping[str, Any], names: Mapping[str, str], *, gold: bool
-) -> Example:
-    question, context = item.get(names["question"]), item.get(names["context"])
-    if not (isinstance(question, str) and isinstance(context, str) and context.strip()):
-        fail(path, number, f"needs texts `{names['question']}` and `{names['context']}`")
-    texts: tuple[str, ...] = ()
-    starts: tuple[int, ...] = ()
-    if gold:
-        texts, starts = _answers(path, number, item.get(names["answers"]), context)
-    language = item.get(names["language"])
-    return Example((question, context), texts, starts, language, f"{path}:{number}")
+def _is_unanswerable(example: Example) -> bool:
+    return example.gold == ("",)
 
 
-def _answers(
-    path: Path, number: int, answers: object, context: str
-) -> tuple[tuple[str, ...], tuple[int, ...]]:
-    texts = answers.get("text") if isinstance(answers, dict) else None
-    starts = answers.get("answer_start") if isinstance(answers, dict) else None
-    if not texts or not isinstance(texts, list) or not isinstance(starts, list):
-        fail(path, number, "`answers` needs lists `text` and `answer_start`, not empty")
-    if len(texts) != len(starts):
-        fail(path, number, f"{len(texts)} answers but {len(starts)} starts")
-    for text, start in zip(texts, starts, strict=True):
-        if not isinstance(start, int) or context[start : start + len(text)] != text:
-            fail(path, number, f"the answer `{text}` does not stand at {start} in the context")
-    return tuple(texts), tuple(starts)
+class _Composed:
+    """A text in composed form, and where each of its characters is in the text as written."""
+
+    def __init__(self, text: str) -> None:
+        self._starts: list[int] | None = None
+        if unicodedata.is_normalized("NFC", text):
+            return
+        self._starts, start = [], 0
+        while start < len(text):
+            end = start + 1
+            while end < len(text) and _joins(text[start:end], text[end]):
+                end += 1
+            self._starts += [start] * len(composed(text[start:end]))
+            start = end
+        self._starts.append(len(text))
+
+    def span(self, start: int, end: int) -> tuple[int, int]:
+        """Return where a span of the composed text is in the text as written."""
+        if self._starts is None or end >= len(self._starts):
+            return int(start), int(end)
+        return self._starts[start], self._starts[end]
+
+
+def _joins(before: str, letter: str) -> bool:
+    """Whether composing changes something across the border, or the letter is a mark on it."""
+    together = composed(before + letter)
+    return bool(unicodedata.combining(letter)) or together != composed(before) + letter
 
 
 def _window(
@@ -222,6 +256,8 @@ def _window(
     ids: Sequence[int],
     offsets: Sequence[tuple[int, int]],
     parts: Sequence[int | None],
+    *,
+    nothing: tuple[int, int],
 ) -> Window:
     inside = [i for i, part in enumerate(parts) if part == 1]
     return Window(
@@ -229,30 +265,37 @@ def _window(
         ids=tuple(ids),
         units=tuple(i if part == 1 else -1 for i, part in enumerate(parts)),
         count=len(ids),
-        targets=_span(example, offsets, inside),
-        offsets=tuple((int(a), int(b)) for a, b in offsets),
+        targets=_span(example, offsets, inside, nothing),
+        offsets=tuple(offsets),
     )
 
 
 def _span(
-    example: Example, offsets: Sequence[tuple[int, int]], inside: Sequence[int]
+    example: Example,
+    offsets: Sequence[tuple[int, int]],
+    inside: Sequence[int],
+    nothing: tuple[int, int],
 ) -> tuple[int, int]:
-    """Return the first and last token of the first answer, if this window holds all of it."""
+    """Return the first and last token of the first answer, `nothing` if it is not in here whole."""
+    if _is_unanswerable(example):
+        return nothing
     if not example.starts or example.gold[0] is None:
         return IGNORED, IGNORED
     start, end = example.starts[0], example.starts[0] + len(example.gold[0])
     if not inside or offsets[inside[0]][0] > start or offsets[inside[-1]][1] < end:
-        return IGNORED, IGNORED
+        return nothing
     touching = [i for i in inside if offsets[i][0] < end and offsets[i][1] > start]
-    return (touching[0], touching[-1]) if touching else (IGNORED, IGNORED)
+    return (touching[0], touching[-1]) if touching else nothing
 
 
-def _best_span(example: Example, window: Window, logits: Tensor) -> tuple[float, str]:
-    scores = logits.float().log_softmax(0)
+def _best_span(example: Example, window: Window, scores: Tensor) -> tuple[float, str]:
+    """Return the likeliest span of a window's context, from log probabilities (tokens, 2)."""
+    context = scores.clone()
+    context[[i for i, unit in enumerate(window.units) if unit < 0]] = float("-inf")
     return max(
         (
             (score, example.inputs[1][window.offsets[i][0] : window.offsets[j][1]])
-            for score, i, j in _spans(scores)
+            for score, i, j in _spans(context)
         ),
         default=(float("-inf"), ""),
     )

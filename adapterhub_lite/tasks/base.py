@@ -13,14 +13,15 @@ This module must stay free of torch at import: plugins are loaded by `ahl --help
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self, get_args
 
 from adapterhub_lite.adapter import BaseIdentity, HeadSpec
-from adapterhub_lite.errors import TaskTypeError
+from adapterhub_lite.errors import DataError, TaskTypeError, UsageError, near
 from adapterhub_lite.tasks import metrics
 from adapterhub_lite.tasks.metrics import LabelCounts
 from adapterhub_lite.tasks.scoring import Tally
@@ -28,8 +29,14 @@ from adapterhub_lite.tasks.scoring import Tally
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from adapterhub_lite.tasks.tables import Record
+
 IGNORED = -100
 """Target of a unit that neither loss nor score looks at (torch's `ignore_index`)."""
+
+Long = Literal["split", "cut", "refuse"]
+"""What becomes of an input that is longer than the base model reads: all of it is read in parts,
+its end is left out, or it is an error."""
 
 Batch = dict[str, Any]
 Columns = Mapping[str, str]
@@ -40,7 +47,8 @@ class Example:
     """One item: its input texts (words, a text, question and context) and what is right.
 
     `gold` has one entry a unit, `None` where nothing is known; `starts` are the places of answers
-    in their context.  `origin` is file and line, for messages.
+    in their context.  `origin` is the file, or what a program handed over (`data[3]`); `line` is
+    the first line there, `lines` has the line of every unit, `key` is the id that it has there.
     """
 
     inputs: tuple[str, ...]
@@ -48,6 +56,14 @@ class Example:
     starts: tuple[int, ...] = ()
     language: str | None = None
     origin: str = ""
+    line: int | None = None
+    lines: tuple[int, ...] = ()
+    key: str | None = None
+
+    def position(self, unit: int | None = None) -> str:
+        """Return where the example, or one unit of it, is from: `file:line`, for messages."""
+        line = self.lines[unit] if unit is not None and self.lines else self.line
+        return self.origin if line is None else f"{self.origin}:{line}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +87,14 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """What a head says of one example: a label a unit, and how sure it is of each."""
+    """What a head says of one example: a label a unit, and how sure it is of each.
+
+    `lost` is how many tokens of the example the model did not read.
+    """
 
     labels: tuple[str, ...]
     probabilities: tuple[float, ...]
+    lost: int = 0
 
 
 class Objective(Protocol):
@@ -111,15 +131,63 @@ class TaskType(ABC):
     labels, `main_metric_for` says it.
     """
 
+    long: Long = "cut"
+    """What becomes of an input that is longer than the base model reads."""
+
     @abstractmethod
     def read(
-        self, path: Path, columns: Columns | None = None, *, gold: bool = True
+        self,
+        path: Path,
+        columns: Columns | None = None,
+        *,
+        gold: bool = True,
+        format: str | None = None,
     ) -> list[Example]:
-        """Return the examples of a file; `columns` renames what is looked for in it.
+        """Return the examples of a file, in the order they have there.
+
+        A file is read the same way with and without `gold`; with it, labels must be there.
+
+        Args:
+            columns: the file's names or numbers (from 1 on) of the columns that are looked for.
+            format: one of `formats.FORMATS`; left out, it is told from the content.
 
         Raises:
             DataError: the file or a line of it cannot be used; the message starts with file:line.
+            UsageError: a format that the task type does not read.
         """
+
+    def from_records(
+        self, records: Sequence[Record], columns: Columns | None = None, *, gold: bool = True
+    ) -> list[Example]:
+        """Return the examples of records that a program holds, as `read` does of a file's.
+
+        Raises:
+            TaskTypeError: the task type only reads files.
+        """
+        raise TaskTypeError(f"`{self.name}` has no use for records", hint="give a path")
+
+    def with_long(self, long: Long) -> Self:
+        """Return this task type with another way to treat inputs that are too long.
+
+        Raises:
+            UsageError: there is no such way.
+        """
+        if long not in get_args(Long):
+            raise UsageError(
+                f"no way `{long}` to treat long inputs", hint=near(long, get_args(Long))
+            )
+        changed = copy.copy(self)
+        changed.long = long
+        return changed
+
+    def check_lost(self, example: Example, lost: int, max_length: int) -> None:
+        """Raise `DataError` if tokens of an example are lost, and that was to be refused."""
+        if lost and self.long == "refuse":
+            raise DataError(
+                f"{example.position()}: {lost} tokens more than the {max_length} that the base "
+                "model reads at once",
+                hint="`--long split` reads all of it in parts, `--long cut` leaves the end out",
+            )
 
     @abstractmethod
     def examples(self, inputs: Sequence[Any]) -> list[Example]:

@@ -1,12 +1,17 @@
-"""Text files as numbered lines, and how to tell their formats apart.
+"""Text files as numbered lines.
+
+Lines are kept as they are in the file: what is printed later must be what the user wrote.  Text is
+brought into composed form (NFC) only where a tokenizer reads it (`composed`).
 
 Everything that is wrong with a file is a `DataError` that starts with `file:line`.
 """
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import re
+import shlex
 import unicodedata
 import zlib
 from collections.abc import Iterable, Iterator
@@ -16,16 +21,16 @@ from typing import NoReturn
 
 from adapterhub_lite.errors import DataError
 
-FORMATS = ("conllu", "tsv", "csv", "jsonl", "text")
-_EXTENSIONS = {
-    ".conllu": "conllu",
-    ".tsv": "tsv",
-    ".csv": "csv",
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".txt": "text",
-}
 _GARBLED = re.compile("[\x00-\x08\x0e-\x1b\x7f\ufffd]")
+_GZIP = b"\x1f\x8b"
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark it starts with
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+"""Byte order marks, and the codec that reads what follows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,23 +41,78 @@ class Line:
     text: str
 
 
-def fail(path: Path, line: int | None, problem: str, hint: str | None = None) -> NoReturn:
+@dataclass(frozen=True, slots=True)
+class BadLine:
+    """A line that is no text, and why."""
+
+    number: int
+    problem: str
+    hint: str | None = None
+
+
+def fail(path: Path | str, line: int | None, problem: str, hint: str | None = None) -> NoReturn:
     """Raise the `DataError` for a line of a file (`None`: the whole file)."""
-    where = f"{path}:{line}" if line is not None else str(path)
-    raise DataError(f"{where}: {problem}", hint=hint, path=str(path), line=line)
+    position = f"{path}:{line}" if line is not None else str(path)
+    raise DataError(f"{position}: {problem}", hint=hint, path=str(path), line=line)
+
+
+def composed(text: str) -> str:
+    """Return text in composed form (NFC), as tokenizers were trained on it."""
+    return unicodedata.normalize("NFC", text)
 
 
 def read_lines(path: Path) -> list[Line]:
-    """Return the lines of a UTF-8 file, which may be gzipped (`.gz`).
+    """Return the lines of a text file: UTF-8, or UTF-16 and UTF-32 with a byte order mark.
+
+    The file may be gzipped.  Lines end in LF, CR LF, or (where there is no LF at all) CR.
 
     Raises:
-        DataError: missing, empty, damaged, not UTF-8, or with control characters in it.
+        DataError: missing, empty, damaged, in another encoding, or with control characters in it.
+    """
+    lines, bad = readable_lines(path)
+    if bad:
+        fail(path, bad[0].number, bad[0].problem, bad[0].hint)
+    return lines
+
+
+def readable_lines(path: Path) -> tuple[list[Line], list[BadLine]]:
+    """Return the lines that are text, and those that are not.
+
+    Raises:
+        DataError: missing, empty, damaged, or in an encoding that cannot be told.
+    """
+    data, _ = content(path)
+    lines: list[Line] = []
+    bad: list[BadLine] = []
+    for number, raw in enumerate(_split(data), 1):
+        problem = _problem(path, raw)
+        if problem is None:
+            lines.append(Line(number, raw.decode()))
+        else:
+            bad.append(BadLine(number, *problem))
+    return lines, bad
+
+
+def content(path: Path) -> tuple[bytes, str]:
+    """Return a file's text as UTF-8 without a mark, and the codec that the file itself is in.
+
+    The bytes are those of the file where it is UTF-8, valid or not.
     """
     data = _bytes(path)
+    encoding = "utf-8"
+    for mark, name in _MARKS:
+        if data.startswith(mark):
+            encoding = name
+            break
+    if encoding == "utf-8-sig":
+        data = data.removeprefix(codecs.BOM_UTF8)
+    elif encoding != "utf-8":
+        data = _recoded(path, data, encoding)
+    else:
+        _refuse_unmarked(path, data)
     if not data.strip():
         fail(path, None, "the file is empty")
-    lines = data.removeprefix(b"\xef\xbb\xbf").removesuffix(b"\n").split(b"\n")
-    return [Line(n, _decoded(path, n, line)) for n, line in enumerate(lines, 1)]
+    return data, encoding
 
 
 def _bytes(path: Path) -> bytes:
@@ -62,7 +122,9 @@ def _bytes(path: Path) -> bytes:
         fail(path, None, "there is no such file")
     except OSError as error:
         fail(path, None, f"cannot be read: {error.strerror}")
-    if path.suffix != ".gz":
+    if not data.startswith(_GZIP):
+        if path.suffix == ".gz" and data:
+            fail(path, None, "damaged gzip file: it does not start as one")
         return data
     try:
         return gzip.decompress(data)
@@ -70,35 +132,48 @@ def _bytes(path: Path) -> bytes:
         fail(path, None, f"damaged gzip file: {error}")
 
 
-def _decoded(path: Path, number: int, line: bytes) -> str:
+def _recoded(path: Path, data: bytes, encoding: str) -> bytes:
     try:
-        text = line.removesuffix(b"\r").decode()
+        return data.decode(encoding).encode()
+    except UnicodeError as error:
+        fail(path, None, f"starts with the mark of {encoding.upper()}, but is not: {error}")
+
+
+def _refuse_unmarked(path: Path, data: bytes) -> None:
+    """Refuse UTF-16 without a mark: every other byte of mostly ASCII text is zero."""
+    sample = data[:4096]
+    for offset, encoding in ((1, "UTF-16LE"), (0, "UTF-16BE")):
+        half = sample[offset::2]
+        if len(half) > 1 and half.count(0) > len(half) / 2:
+            fail(path, None, f"looks like {encoding}, without a mark", _convert(path, encoding))
+
+
+def _convert(path: Path, encoding: str) -> str:
+    new = shlex.quote(f"{path.with_suffix('')}.utf8{path.suffix}")
+    return f"`iconv -f {encoding} -t UTF-8 {shlex.quote(str(path))} > {new}` converts it"
+
+
+def _split(data: bytes) -> list[bytes]:
+    if b"\n" not in data and b"\r" in data:
+        data = data.replace(b"\r", b"\n")
+    lines = data.removesuffix(b"\n").split(b"\n")
+    return [line.removesuffix(b"\r") for line in lines]
+
+
+def _problem(path: Path, raw: bytes) -> tuple[str, str | None] | None:
+    """Return why a line is no text, and a hint; `None` where it is text."""
+    try:
+        text = raw.decode()
     except UnicodeDecodeError as error:
-        fail(
-            path,
-            number,
-            f"not UTF-8 (byte 0x{line[error.start]:02x} at {error.start + 1})",
-            "convert it, for example `iconv -f LATIN1 -t UTF-8 FILE > NEW`",
-        )
-    found = _GARBLED.search(text)
-    if found:
-        what = "the mark of a failed conversion" if found[0] == "\ufffd" else "a control character"
-        fail(path, number, f"garbled: U+{ord(found[0]):04X}, {what}")
-    return unicodedata.normalize("NFC", text)
-
-
-def detect(path: Path, lines: Iterable[Line]) -> str:
-    """Return the format of a file: by extension, else by its first line that is not blank."""
-    suffixes = [suffix for suffix in path.suffixes if suffix != ".gz"]
-    if suffixes and suffixes[-1].lower() in _EXTENSIONS:
-        return _EXTENSIONS[suffixes[-1].lower()]
-    first = next((line.text for line in lines if line.text.strip()), "")
-    columns = first.split("\t")
-    if first.startswith("{"):
-        return "jsonl"
-    if len(columns) == 10 or (first.startswith("#") and "=" in first):
-        return "conllu"
-    return "tsv" if len(columns) > 1 else "text"
+        problem = f"not UTF-8 (byte 0x{raw[error.start]:02x} at {error.start + 1})"
+        likely = "WINDOWS-1252" if any(0x80 <= byte < 0xA0 for byte in raw) else "LATIN1"
+        return problem, f"if it is {likely}: {_convert(path, likely)}"
+    match = _GARBLED.search(text)
+    if match is None:
+        return None
+    failed = match[0] == "\ufffd"
+    kind = "the mark of a failed conversion" if failed else "a control character"
+    return f"garbled: U+{ord(match[0]):04X}, {kind}", None
 
 
 def blocks(lines: Iterable[Line]) -> Iterator[list[Line]]:

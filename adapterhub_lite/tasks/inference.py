@@ -7,6 +7,7 @@ each with the head that is on top of it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from adapterhub_lite.errors import CompositionError
@@ -103,7 +104,7 @@ def score_examples(
 
 def _unlabelled(example: Example) -> Example:
     """Return the example without what is right, which prediction must not see."""
-    return Example(example.inputs, language=example.language, origin=example.origin)
+    return replace(example, gold=(), starts=())
 
 
 def _check_types(heads: Mapping[str, Head], task_type: TaskType) -> None:

@@ -24,7 +24,8 @@ from adapterhub_lite.tasks.base import (
     TaskType,
     Window,
 )
-from adapterhub_lite.tasks.files import fail, read_lines
+from adapterhub_lite.tasks.files import composed, fail, read_lines
+from adapterhub_lite.tasks.formats import check_format
 from adapterhub_lite.tasks.scoring import Tally
 
 if TYPE_CHECKING:
@@ -40,20 +41,28 @@ class LanguageModelling(TaskType):
     labelled = False
 
     def read(
-        self, path: Path, columns: Columns | None = None, *, gold: bool = True
+        self,
+        path: Path,
+        columns: Columns | None = None,
+        *,
+        gold: bool = True,
+        format: str | None = None,
     ) -> list[Example]:
         """Return the lines of a text file; blank ones are skipped."""
+        check_format(format, ("text",), "language modelling")
         lines = [line for line in read_lines(path) if line.text.strip()]
         if not lines:
             fail(path, None, "no text in the file")
-        return [Example((line.text.strip(),), origin=f"{path}:{line.number}") for line in lines]
+        return [Example((line.text.strip(),), origin=str(path), line=line.number) for line in lines]
 
     def examples(self, inputs: Sequence[Any]) -> list[Example]:
         """Return examples of texts with the mask token in them."""
-        for item in inputs:
+        for at, item in enumerate(inputs):
             if not isinstance(item, str):
-                raise UsageError(f"to fill in: a text with the mask token, found {item!r}")
-        return [Example((item,)) for item in inputs]
+                raise UsageError(
+                    f"inputs[{at}]: to fill in: a text with the mask token, found {item!r}"
+                )
+        return [Example((item,), origin=f"inputs[{at}]") for at, item in enumerate(inputs)]
 
     def labels(self, examples: Sequence[Example]) -> tuple[str, ...]:
         """Return no labels: the vocabulary is the base model's."""
@@ -63,16 +72,22 @@ class LanguageModelling(TaskType):
         self, tokenizer: Any, examples: Sequence[Example], labels: Sequence[str], max_length: int
     ) -> list[Window]:
         """Return one window a text; its units are the mask tokens."""
-        texts = [example.inputs[0] for example in examples]
+        if not examples:
+            return []
+        texts = [composed(example.inputs[0]) for example in examples]
+        whole = tokenizer(texts, verbose=False)["input_ids"]
         encoded = tokenizer(texts, truncation=True, max_length=max_length)["input_ids"]
         windows = []
         for at, ids in enumerate(encoded):
+            lost = len(whole[at]) - len(ids)
+            self.check_lost(examples[at], lost, max_length)
             units, count = [], 0
             for token in ids:
                 asked = token == tokenizer.mask_token_id
                 units.append(count if asked else -1)
                 count += asked
-            windows.append(Window(at, tuple(ids), tuple(units), count, (IGNORED,) * count))
+            targets = (IGNORED,) * count
+            windows.append(Window(at, tuple(ids), tuple(units), count, targets, lost=lost))
         return windows
 
     def init_head(self, head: HeadSpec, base: BaseIdentity) -> dict[str, Tensor]:
@@ -92,7 +107,7 @@ class LanguageModelling(TaskType):
         window, logits = windows[0]
         best = logits[: window.count].float().softmax(-1).max(-1)
         names = tuple(str(i) for i in best.indices.tolist())
-        return Prediction(names, tuple(best.values.tolist()))
+        return Prediction(names, tuple(best.values.tolist()), window.lost)
 
     def tally(
         self,

@@ -1,14 +1,30 @@
-"""Sentences of words with tags: CoNLL-U, two columns, and JSON lines."""
+"""Sentences of words with tags: CoNLL-U, words in rows, JSON, and running text."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import logging
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from adapterhub_lite.tasks.files import Line, blocks, detect, fail, read_lines
-from adapterhub_lite.tasks.tables import json_objects
+from adapterhub_lite.errors import near
+from adapterhub_lite.tasks import fields
+from adapterhub_lite.tasks.files import Line, blocks, fail, read_lines
+from adapterhub_lite.tasks.formats import (
+    FORMATS,
+    WORD_NUMBER,
+    Layout,
+    check_format,
+    words_layout,
+)
+from adapterhub_lite.tasks.rows import Rows
+from adapterhub_lite.tasks.segments import split_words
+from adapterhub_lite.tasks.separated import Separated
+from adapterhub_lite.tasks.tables import Record, columns_of, json_records, missing
+
+log = logging.getLogger(__name__)
 
 CONLLU_COLUMNS = (
     "id",
@@ -22,121 +38,313 @@ CONLLU_COLUMNS = (
     "deps",
     "misc",
 )
+_USUAL = {3: ("word", "pos", "chunk"), 4: ("word", "pos", "chunk", "ner")}
+"""Names of columns by position, as in CoNLL-2000 and CoNLL-2003."""
 _NO_TAG = "_"
+_FIELDS = ("words", "tags", "language", "id", "text")
+_KEY = re.compile(r"#\s*(?:sent_id|sentence_id|sent|id)\b\s*[:=]?\s*(\S+)")
+_PREFIXED = re.compile(r"([a-z]{2,3}(?:[-_][a-z]+)*):(.+)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """Words, their tags (`None`: not tagged) and the line of each."""
+    """Words, their tags (`None`: not tagged), the line of each; and where the sentence is from.
+
+    `line` is the sentence's first line, `key` its id in the file.
+    """
 
     words: tuple[str, ...]
     tags: tuple[str | None, ...]
-    lines: tuple[int, ...]
+    lines: tuple[int, ...] = ()
     language: str | None = None
+    line: int | None = None
+    key: str | None = None
+    origin: str = ""
 
 
-def read_sentences(path: Path, columns: dict[str, str], *, tagged: bool) -> list[Sentence]:
+def read_sentences(
+    path: Path, columns: Mapping[str, str], *, tagged: bool, format: str | None = None
+) -> list[Sentence]:
     """Return the sentences of a file; with `tagged`, every word needs its tag column.
+
+    Those without words stay in their place.
 
     Raises:
         DataError: see `files`; also wrong column counts.
+        UsageError: a format that there is not.
     """
+    check_format(format, FORMATS, "tagging")
     lines = read_lines(path)
-    kind = detect(path, lines)
-    if kind == "conllu":
-        found = list(_conllu(path, lines, columns.get("tags", "upos")))
-    elif kind == "jsonl":
-        found = list(_jsonl(path, lines, columns, tagged=tagged))
-    elif kind == "text" and not tagged:
-        found = [_untagged(line) for line in lines if line.text.strip()]
-    elif kind in ("tsv", "text"):
-        found = list(_two_columns(path, lines, tagged=tagged))
-    else:
+    layout = words_layout(path, lines, format)
+    sentences = list(_sentences(path, lines, layout, columns, tagged=tagged))
+    if not any(sentence.words for sentence in sentences):
+        fail(path, None, "no word in the file")
+    return [replace(sentence, origin=sentence.origin or str(path)) for sentence in sentences]
+
+
+def _sentences(
+    path: Path, lines: list[Line], layout: Layout, columns: Mapping[str, str], *, tagged: bool
+) -> Iterator[Sentence]:
+    if layout.format == "conllu":
+        yield from _conllu(path, lines, columns)
+    elif layout.rows is not None:
+        yield from _in_rows(path, lines, layout.rows, columns, tagged=tagged)
+    elif layout.format in ("jsonl", "json"):
+        records = json_records(path, lines, layout)
+        yield from of_records(records, columns, tagged=tagged)
+    elif layout.format == "csv" and layout.table is not None:
+        yield from _in_table(path, layout.table, columns, tagged=tagged)
+    elif layout.format == "tsv":
+        first = next(line for line in lines if "\t" in line.text)
+        start = " ".join(first.text.split()[:4])
+        fail(
+            path,
+            first.number,
+            f"expected a word a line, found texts in the first column (`{start}` ...)",
+            "a label a text is a task of the type `sequence-classification`",
+        )
+    elif tagged:
         fail(
             path,
             None,
-            f"cannot read tagged words from {kind}",
-            "use CoNLL-U, two columns or JSON lines",
+            "expected words with tags, found a text a line",
+            "if it is a word a line with blanks between the columns: `--format columns`",
         )
-    if not found:
-        fail(path, None, "no sentence in the file")
-    return found
+    else:
+        yield from _texts(path, lines)
 
 
-def _untagged(line: Line) -> Sentence:
-    from adapterhub_lite.tasks.words import split_words
+def tag_column(columns: Mapping[str, str], path: Path) -> int:
+    """Return the position of the column of tags in CoNLL-U, as asked for, or `upos`."""
+    column = columns.get("tags", "upos")
+    if column.lower() in CONLLU_COLUMNS:
+        return CONLLU_COLUMNS.index(column.lower())
+    position = fields.number(column, len(CONLLU_COLUMNS))
+    if position is None:
+        fail(path, None, f"CoNLL-U has no column `{column}`", near(column, CONLLU_COLUMNS))
+    return position
 
-    words = split_words(line.text)
-    return Sentence(words, (None,) * len(words), (line.number,) * len(words))
+
+def _texts(path: Path, lines: Sequence[Line]) -> Iterator[Sentence]:
+    """Yield a sentence a line; blank lines but the last ones are sentences without words."""
+    written = [line for line in lines if line.text.strip()]
+    if len(written) > 1 and all(len(line.text.split()) == 1 for line in written):
+        hint = "if it is a word a line: `--format columns`"
+        log.warning("%s: each line is read as a text of its own; %s", path, hint)
+    for line in lines[: lines.index(written[-1]) + 1]:
+        words = split_words(line.text)
+        yield Sentence(words, (None,) * len(words), (line.number,) * len(words), line=line.number)
 
 
-def _conllu(path: Path, lines: list[Line], column: str) -> Iterator[Sentence]:
-    if column not in CONLLU_COLUMNS:
-        fail(path, None, f"CoNLL-U has no column `{column}`", ", ".join(CONLLU_COLUMNS))
-    at = CONLLU_COLUMNS.index(column)
+def _conllu(path: Path, lines: Sequence[Line], columns: Mapping[str, str]) -> Iterator[Sentence]:
+    position = tag_column(columns, path)
     for block in blocks(lines):
         rows = [(line.number, _row(path, line)) for line in block if not line.text.startswith("#")]
         # 3-4: a multiword range, whose words follow by themselves; 3.1: an empty node, no word
-        words = [(n, row) for n, row in rows if row[0].isdigit()]
-        if words:
-            yield Sentence(
-                tuple(row[1] for _, row in words),
-                tuple(None if row[at] == _NO_TAG else row[at] for _, row in words),
-                tuple(n for n, _ in words),
-            )
+        words = [(number, row) for number, row in rows if row[0].isdigit()]
+        yield Sentence(
+            tuple(row[1] for _, row in words),
+            tuple(None if row[position] == _NO_TAG else row[position] for _, row in words),
+            tuple(number for number, _ in words),
+            line=block[0].number,
+            key=_key(block),
+        )
+
+
+def _key(block: Sequence[Line]) -> str | None:
+    matches = (_KEY.match(line.text) for line in block if line.text.startswith("#"))
+    return next((match[1] for match in matches if match), None)
 
 
 def _row(path: Path, line: Line) -> list[str]:
     row = line.text.split("\t")
     if len(row) != 10:
         fail(path, line.number, f"CoNLL-U has 10 columns, found {len(row)}")
-    if not row[0].replace("-", "").replace(".", "").isdigit():
+    if not WORD_NUMBER.fullmatch(row[0]):
         fail(path, line.number, f"expected a word's number in column 1, found `{row[0]}`")
     if not row[1].strip():
         fail(path, line.number, "a word without a form")
     return row
 
 
-def _two_columns(path: Path, lines: list[Line], *, tagged: bool) -> Iterator[Sentence]:
+def rows_columns(path: Path, rows: Rows, columns: Mapping[str, str]) -> tuple[int, int | None]:
+    """Return the positions of words and of tags (`None`: there are none) in rows."""
+    if rows.header is not None:
+        header = rows.cells(rows.header)
+        names = fields.resolve(path, header, ("words", "tags"), columns, line=rows.header.number)
+        return header.index(names["words"]), header.index(names["tags"])
+    first = int(rows.numbered)
+    words = _position(path, "words", columns, rows) if "words" in columns else first
+    if "tags" in columns:
+        return words, _position(path, "tags", columns, rows)
+    return words, rows.count - 1 if rows.count > first + 1 else None
+
+
+def _position(path: Path, field: str, columns: Mapping[str, str], rows: Rows) -> int:
+    column, usual = columns[field], _USUAL.get(rows.count, ())
+    if column.lower() in usual:
+        return usual.index(column.lower())
+    position = fields.number(column, rows.count)
+    if position is None:
+        problem = f"no column `{column}` for `{field}`: the file has {rows.count}, without names"
+        hint = f"give its number, from 1 to {rows.count}: `--column {field}=NUMBER`"
+        fail(path, None, problem, hint)
+    return position
+
+
+def _in_rows(
+    path: Path, lines: Sequence[Line], rows: Rows, columns: Mapping[str, str], *, tagged: bool
+) -> Iterator[Sentence]:
+    word, tag = rows_columns(path, rows, columns)
+    _say_columns(path, rows, columns, word, tag)
+    if tag is None and tagged:
+        fail(path, None, "expected words with tags, found one column", "add a column with tags")
+    sentences: list[tuple[list[Line], list[tuple[int, list[str]]]]] = []
     for block in blocks(lines):
-        rows = [(line.number, line.text.split("\t")) for line in block]
-        for number, row in rows:
-            if len(row) != 2 and (tagged or len(row) != 1):
-                fail(path, number, f"expected word TAB tag, found {len(row)} columns")
-            if not row[0].strip() or (len(row) == 2 and not row[1].strip()):
+        if any(line.text.startswith("#") or rows.is_word(line) for line in block):
+            cut = [(n.number, _cells(path, rows, n)) for n in block if rows.is_word(n)]
+            sentences.append((block, cut))
+    prefix = _prefix([row[word] for _, cut in sentences for _, row in cut])
+    for block, cut in sentences:
+        for number, row in cut:
+            if not row[word].strip() or (tag is not None and not row[tag].strip()):
                 fail(path, number, "an empty word or tag")
         yield Sentence(
-            tuple(row[0].strip() for _, row in rows),
-            tuple(
-                None if len(row) == 1 or row[1].strip() == _NO_TAG else row[1].strip()
-                for _, row in rows
-            ),
-            tuple(number for number, _ in rows),
+            tuple(row[word].removeprefix(prefix) for _, row in cut),
+            tuple(None if tag is None or row[tag] == _NO_TAG else row[tag] for _, row in cut),
+            tuple(number for number, _ in cut),
+            line=cut[0][0] if cut else block[0].number,
+            key=_key(block),
         )
 
 
-def _jsonl(
-    path: Path, lines: list[Line], columns: dict[str, str], *, tagged: bool
+def _cells(path: Path, rows: Rows, line: Line) -> list[str]:
+    row = rows.cells(line)
+    if len(row) != rows.count:
+        mark = "blanks" if rows.separator is None else "tabs"
+        fail(
+            path,
+            line.number,
+            f"expected {rows.count} columns with {mark} between them, as most lines have, "
+            f"found {len(row)}",
+        )
+    return row
+
+
+def _say_columns(
+    path: Path, rows: Rows, columns: Mapping[str, str], word: int, tag: int | None
+) -> None:
+    if rows.doubt is not None:
+        hint = "if its lines are texts: `--format text`"
+        log.warning("%s: read as a word a line, since %s; %s", path, rows.doubt, hint)
+    if tag is not None and rows.count > 2 + rows.numbered and "tags" not in columns:
+        message = (
+            "%s: %d columns; words from column %d, tags from column %d (`--column tags=NUMBER`)"
+        )
+        log.info(message, path, rows.count, word + 1, tag + 1)
+
+
+def _prefix(words: Sequence[str]) -> str:
+    """Return the language in front of every word (`en:`), as WikiANN has it, or nothing."""
+    matches = [_PREFIXED.fullmatch(word) for word in words]
+    prefixes = {match[1] for match in matches if match}
+    return f"{prefixes.pop()}:" if len(prefixes) == 1 and len(words) > 1 and all(matches) else ""
+
+
+def _in_table(
+    path: Path, table: Separated, columns: Mapping[str, str], *, tagged: bool
 ) -> Iterator[Sentence]:
-    words_key, tags_key = columns.get("words", "words"), columns.get("tags", "tags")
-    for number, item in json_objects(path, lines):
-        words: Any = item.get(words_key)
-        tags: Any = item.get(tags_key)
-        if words is None and not tagged and isinstance(item.get("text"), str):
-            words = list(_untagged(Line(number, item["text"])).words)
-        if not _texts(words):
-            fail(path, number, f"`{words_key}` must be a list of words")
+    """Yield the sentences of a table of words: by blank lines, or by a column that counts them."""
+    header = list(table.header or [str(number) for number in range(1, table.count + 1)])
+    if table.header is None:
+        columns = {
+            "words": "1",
+            **({"tags": str(table.count)} if table.count > 1 else {}),
+            **columns,
+        }
+    asked = ("words", "sentence", "tags") if tagged or "tags" in columns else ("words", "sentence")
+    names = fields.resolve(path, header, asked, columns, line=table.header_line)
+    if "words" not in names or (tagged and "tags" not in names):
+        field = "words" if "words" not in names else "tags"
+        there = ", ".join(f"`{name}`" for name in header)
+        hint = f"name the column: `--column {field}=COLUMN`"
+        fail(path, table.header_line, f"no column for `{field}`, found {there}", hint)
+    at = {field: header.index(name) for field, name in names.items()}
+    sentence: list[tuple[int, list[str]]] = []
+    for number, row in table.rows:
+        if len(row) != len(header):
+            fail(path, number, f"expected {len(header)} columns, found {len(row)}")
+        if sentence and _starts(sentence[-1], (number, row), at.get("sentence")):
+            yield _of_table(path, sentence, at)
+            sentence = []
+        sentence.append((number, row))
+    if sentence:
+        yield _of_table(path, sentence, at)
+
+
+def _starts(before: tuple[int, list[str]], now: tuple[int, list[str]], column: int | None) -> bool:
+    """Whether a row starts a sentence.  A cell left empty goes on with the sentence above."""
+    if column is None:
+        return now[0] > before[0] + 1
+    return bool(now[1][column]) and now[1][column] != before[1][column]
+
+
+def _of_table(path: Path, rows: Sequence[tuple[int, list[str]]], at: Mapping[str, int]) -> Sentence:
+    tags: list[str | None] = []
+    for number, row in rows:
+        tag = row[at["tags"]] if "tags" in at else _NO_TAG
+        if not row[at["words"]] or not tag:
+            fail(path, number, "an empty word or tag")
+        tags.append(None if tag == _NO_TAG else tag)
+    return Sentence(
+        tuple(row[at["words"]] for _, row in rows),
+        tuple(tags),
+        tuple(number for number, _ in rows),
+        line=rows[0][0],
+        key=rows[0][1][at["sentence"]] if "sentence" in at else None,
+    )
+
+
+def of_records(
+    records: Sequence[Record], columns: Mapping[str, str], *, tagged: bool
+) -> Iterator[Sentence]:
+    """Yield a sentence a record: its list of words with that of tags, or (untagged) its text."""
+    skipped = () if tagged or "tags" in columns else ("tags",)
+    names = columns_of(records, [f for f in _FIELDS if f not in skipped], columns)
+    for record in records:
+        words: Any = _list(record.fields.get(names.get("words", "words")))
+        tags: Any = _list(record.fields.get(names["tags"])) if "tags" in names else None
+        text = record.fields.get(names["text"]) if "text" in names else None
+        if words is None and not tagged and isinstance(text, str):
+            words = list(split_words(text))
+        if not _strings(words):
+            problem = f"`{names.get('words', 'words')}` must be a list of words"
+            fail(record.origin, record.line, problem)
         if tags is None and not tagged:
-            tags = [_NO_TAG] * len(words)
-        if not _texts(tags) or len(tags) != len(words):
-            fail(path, number, f"`{tags_key}` must be a list of {len(words)} tags, one a word")
+            tags = [None] * len(words)
+        if not _strings(tags, empty=True) or len(tags) != len(words):
+            problem = (
+                f"`{names.get('tags', 'tags')}` must be a list of {len(words)} tags, one a word"
+            )
+            fail(record.origin, record.line, problem)
+        language, key = (record.fields.get(names.get(f, "")) for f in ("language", "id"))
         yield Sentence(
             tuple(words),
             tuple(None if tag == _NO_TAG else tag for tag in tags),
-            (number,) * len(words),
-            item.get(columns.get("language", "language")),
+            () if record.line is None else (record.line,) * len(words),
+            None if missing(language) else str(language),
+            record.line,
+            None if missing(key) else str(key),
+            record.origin,
         )
 
 
-def _texts(value: object) -> bool:
-    return isinstance(value, list) and bool(value) and all(isinstance(v, str) for v in value)
+def _list(value: Any) -> Any:
+    """Return a list for what pandas and NumPy have as arrays."""
+    return value.tolist() if hasattr(value, "tolist") else value
+
+
+def _strings(value: Any, *, empty: bool = False) -> bool:
+    return isinstance(value, list | tuple) and all(
+        (isinstance(item, str) and bool(item.strip())) or (empty and item is None) for item in value
+    )

@@ -22,13 +22,16 @@ from adapterhub_lite.tasks.base import (
     TaskType,
     Window,
 )
+from adapterhub_lite.tasks.files import composed
 from adapterhub_lite.tasks.heads import HeadShape
 from adapterhub_lite.tasks.metrics import LabelCounts
 from adapterhub_lite.tasks.scoring import Tally
-from adapterhub_lite.tasks.tables import read_records
+from adapterhub_lite.tasks.texts import of_records, read_texts
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from adapterhub_lite.tasks.tables import Record
 
 
 class SequenceClassification(TaskType):
@@ -45,37 +48,29 @@ class SequenceClassification(TaskType):
         return type(self)(heads.shape_of(head))
 
     def read(
-        self, path: Path, columns: Columns | None = None, *, gold: bool = True
+        self,
+        path: Path,
+        columns: Columns | None = None,
+        *,
+        gold: bool = True,
+        format: str | None = None,
     ) -> list[Example]:
-        """Return the records of a CSV, TSV or JSON lines file (plain text without gold).
+        """Return the records of a table, of JSON, or (without gold) of plain text.
 
-        Fields: `text`, `label`, and where there are any `second` (a second text), `language`.
-        Without a header: text, then label.
+        Fields: `text`, `label`, and where there are any `second` (a second text), `language`,
+        `id`.  Without a header: text, then label.
         """
-        names = {
-            key: (columns or {}).get(key, key) for key in ("text", "label", "second", "language")
-        }
-        records = read_records(
-            path,
-            (names["text"], names["label"]),
-            required=(names["text"], names["label"]) if gold else (names["text"],),
-        )
-        examples = []
-        for record in records:
-            text, label, second, language = (record.fields.get(n) for n in names.values())
-            examples.append(
-                Example(
-                    inputs=(str(text), str(second)) if second else (str(text),),
-                    gold=(None if label is None else str(label),),
-                    language=str(language) if language else None,
-                    origin=f"{path}:{record.line}",
-                )
-            )
-        return examples
+        return read_texts(path, dict(columns or {}), gold=gold, format=format)
+
+    def from_records(
+        self, records: Sequence[Record], columns: Columns | None = None, *, gold: bool = True
+    ) -> list[Example]:
+        """Return the examples of records with the fields that `read` looks for."""
+        return of_records(records, dict(columns or {}), gold=gold)
 
     def examples(self, inputs: Sequence[Any]) -> list[Example]:
         """Return examples of texts, or of pairs of texts."""
-        return [Example(_texts(item)) for item in inputs]
+        return [Example(_texts(item, at), origin=f"inputs[{at}]") for at, item in enumerate(inputs)]
 
     def labels(self, examples: Sequence[Example]) -> tuple[str, ...]:
         """Return the labels that occur, sorted."""
@@ -84,27 +79,28 @@ class SequenceClassification(TaskType):
     def encode(
         self, tokenizer: Any, examples: Sequence[Example], labels: Sequence[str], max_length: int
     ) -> list[Window]:
-        """Return one window a text, cut at the end where it is too long."""
-        firsts = [example.inputs[0] for example in examples]
-        seconds = [example.inputs[1] if len(example.inputs) > 1 else None for example in examples]
-        pairs = (
-            (firsts, None) if not any(seconds) else (firsts, [second or "" for second in seconds])
-        )
+        """Return one window a text, cut at its end where it is too long; or windows of all of it.
+
+        Which of them, `with_long` says.
+        """
         if not examples:
             return []
-        whole = tokenizer(*pairs, verbose=False)["input_ids"]
-        cut = tokenizer(*pairs, truncation=True, max_length=max_length)["input_ids"]
-        return [
-            Window(
-                example=at,
-                ids=tuple(ids),
-                units=(0,) * len(ids),
-                count=1,
-                targets=(_target(example, labels),),
-                lost=len(full) - len(ids),
-            )
-            for at, (example, ids, full) in enumerate(zip(examples, cut, whole, strict=True))
-        ]
+        firsts = [composed(example.inputs[0]) for example in examples]
+        seconds = [composed("".join(example.inputs[1:])) for example in examples]
+        texts = (firsts, seconds) if any(seconds) else (firsts, None)
+        whole = tokenizer(*texts, verbose=False)["input_ids"]
+        cut = tokenizer(*texts, truncation=True, max_length=max_length)["input_ids"]
+        windows: list[Window] = []
+        for at, (example, ids, full) in enumerate(zip(examples, cut, whole, strict=True)):
+            lost = len(full) - len(ids)
+            target = _target(example, labels)
+            if lost and self.long == "split":
+                parts = _parts(tokenizer, firsts[at], seconds[at] or None, max_length)
+                windows += [_window(at, part, target) for part in parts]
+                continue
+            self.check_lost(example, lost, max_length)
+            windows.append(_window(at, ids, target, lost))
+        return windows
 
     def init_head(self, head: HeadSpec, base: BaseIdentity) -> dict[str, Tensor]:
         """Return linear layers, the last to labels."""
@@ -117,10 +113,16 @@ class SequenceClassification(TaskType):
     def decode(
         self, example: Example, windows: Sequence[tuple[Window, Tensor]], labels: Sequence[str]
     ) -> Prediction:
-        """Return the likeliest label."""
-        (_, logits), *_ = windows
-        best = logits[0].float().softmax(-1).max(-1)
-        return Prediction((labels[int(best.indices)],), (float(best.values),))
+        """Return the likeliest label; for a text in parts, by their mean weighted by length."""
+        import torch
+
+        if not windows:
+            return Prediction((), ())
+        lengths = torch.tensor([float(len(window.ids)) for window, _ in windows])
+        each = torch.stack([logits[0].float().softmax(-1) for _, logits in windows])
+        best = (lengths @ each / lengths.sum()).max(-1)
+        lost = sum(window.lost for window, _ in windows)
+        return Prediction((labels[int(best.indices)],), (float(best.values),), lost)
 
     def tally(
         self,
@@ -140,11 +142,34 @@ class SequenceClassification(TaskType):
         return int(bool(example.gold) and example.gold[0] is not None)
 
 
-def _texts(item: Any) -> tuple[str, ...]:
-    texts = (item,) if isinstance(item, str) else tuple(item)
-    if len(texts) not in (1, 2) or not all(isinstance(text, str) for text in texts):
-        raise UsageError(f"to classify: a text, or a pair of texts, found {item!r}")
-    return texts
+def _texts(item: Any, number: int) -> tuple[str, ...]:
+    texts = (item,) if isinstance(item, str) else item
+    if (
+        not isinstance(texts, list | tuple)
+        or len(texts) not in (1, 2)
+        or not all(isinstance(text, str) for text in texts)
+    ):
+        raise UsageError(
+            f"inputs[{number}]: to classify: a text, or a pair of texts, found {item!r}"
+        )
+    return tuple(texts)
+
+
+def _window(at: int, ids: Sequence[int], target: int, lost: int = 0) -> Window:
+    return Window(at, tuple(ids), (0,) * len(ids), 1, targets=(target,), lost=lost)
+
+
+def _parts(tokenizer: Any, text: str, second: str | None, max_length: int) -> list[list[int]]:
+    """Return the token ids of a text, or of a pair, in parts; the longer of a pair is parted."""
+    longer = "only_second" if second is not None and len(second) > len(text) else "only_first"
+    parts: list[list[int]] = tokenizer(
+        text,
+        second,
+        truncation=longer,
+        max_length=max_length,
+        return_overflowing_tokens=True,
+    )["input_ids"]
+    return parts
 
 
 def _target(example: Example, labels: Sequence[str]) -> int:
@@ -153,6 +178,6 @@ def _target(example: Example, labels: Sequence[str]) -> int:
         return IGNORED
     if label not in labels:
         raise DataError(
-            f"{example.origin}: unknown label `{label}`", hint=near(label, labels), label=label
+            f"{example.position()}: unknown label `{label}`", hint=near(label, labels), label=label
         )
     return list(labels).index(label)

@@ -6,7 +6,6 @@ cut between words into windows, so every word gets its label.
 
 from __future__ import annotations
 
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -24,53 +23,22 @@ from adapterhub_lite.tasks.base import (
     TaskType,
     Window,
 )
+from adapterhub_lite.tasks.files import composed
 from adapterhub_lite.tasks.heads import HeadShape
 from adapterhub_lite.tasks.metrics import LabelCounts
+from adapterhub_lite.tasks.rows import UPOS
+from adapterhub_lite.tasks.schemes import in_scheme
 from adapterhub_lite.tasks.scoring import Tally
-from adapterhub_lite.tasks.sentences import read_sentences
+from adapterhub_lite.tasks.segments import split_words
+from adapterhub_lite.tasks.sentences import Sentence, of_records, read_sentences
 from adapterhub_lite.tasks.spans import Span
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-UPOS = frozenset(
-    {"ADJ", "ADP", "ADV", "AUX", "CCONJ", "DET", "INTJ", "NOUN", "NUM", "PART", "PRON", "PROPN"}
-    | {"PUNCT", "SCONJ", "SYM", "VERB", "X"}
-)
-"""The 17 universal part-of-speech tags.  Training on them passes over any other tag."""
+    from adapterhub_lite.tasks.tables import Record
+
 _STRAY = 0.02
-_INSIDE = "'’.-·"
-_JOINERS = "_\u200c\u200d"
-
-
-def split_words(text: str) -> tuple[str, ...]:
-    """Return the words and punctuation marks of running text, by Unicode's classes of characters.
-
-    Apostrophes, hyphens and full stops inside a word stay in it.  Scripts that write no spaces
-    (Thai, Chinese) need words from a tokenizer of their own.
-    """
-    found: list[str] = []
-    for run in text.split():
-        word = ""
-        for at, letter in enumerate(run):
-            inside = letter in _INSIDE and word and _in_word(run[at + 1 : at + 2])
-            if _in_word(letter) or inside:
-                word += letter
-                continue
-            found += [word, letter] if word else [letter]
-            word = ""
-        found += [word] if word else []
-    return tuple(found)
-
-
-def _in_word(letter: str) -> bool:
-    """Whether a character is part of words: letters, digits, marks on letters, joiners.
-
-    The word characters of `re` would leave out the vowel signs of Indic scripts.
-    """
-    return bool(letter) and (
-        letter.isalnum() or letter in _JOINERS or unicodedata.category(letter)[0] == "M"
-    )
 
 
 class TokenClassification(TaskType):
@@ -87,17 +55,26 @@ class TokenClassification(TaskType):
         return type(self)(heads.shape_of(head))
 
     def read(
-        self, path: Path, columns: Columns | None = None, *, gold: bool = True
+        self,
+        path: Path,
+        columns: Columns | None = None,
+        *,
+        gold: bool = True,
+        format: str | None = None,
     ) -> list[Example]:
-        """Return the sentences of a CoNLL-U, two-column or JSON lines file (text without gold)."""
-        return [
-            Example(s.words, s.tags, s.lines, s.language, str(path))
-            for s in read_sentences(path, dict(columns or {}), tagged=gold)
-        ]
+        """Return the sentences of a file: CoNLL-U, words in rows, JSON, or (untagged) text."""
+        sentences = read_sentences(path, dict(columns or {}), tagged=gold, format=format)
+        return _examples(sentences)
+
+    def from_records(
+        self, records: Sequence[Record], columns: Columns | None = None, *, gold: bool = True
+    ) -> list[Example]:
+        """Return the sentences of records with lists `words` and `tags`, or (untagged) `text`."""
+        return _examples(of_records(records, dict(columns or {}), tagged=gold))
 
     def examples(self, inputs: Sequence[Any]) -> list[Example]:
         """Return examples of lists of words, or of texts, which are split into words."""
-        return [Example(_words(item)) for item in inputs]
+        return [Example(_words(item, at), origin=f"inputs[{at}]") for at, item in enumerate(inputs)]
 
     def labels(self, examples: Sequence[Example]) -> tuple[str, ...]:
         """Return the tags that occur, sorted; of almost-universal tags only the universal ones."""
@@ -115,20 +92,16 @@ class TokenClassification(TaskType):
         self, tokenizer: Any, examples: Sequence[Example], labels: Sequence[str], max_length: int
     ) -> list[Window]:
         """Return windows of whole words."""
-        table = pieces.word_pieces(tokenizer, [w for e in examples for w in e.inputs])
+        table = pieces.word_pieces(tokenizer, [composed(w) for e in examples for w in e.inputs])
         frame = pieces.frame(tokenizer)
         numbers = {label: number for number, label in enumerate(labels)}
-        return [
-            window
-            for at, example in enumerate(examples)
-            for window in _windows(
-                at,
-                [table[word] for word in example.inputs],
-                _targets(example, numbers),
-                frame,
-                max_length,
-            )
-        ]
+        windows: list[Window] = []
+        for at, example in enumerate(examples):
+            words = [table[composed(word)] for word in example.inputs]
+            cut = list(_windows(at, words, _targets(example, numbers), frame, max_length))
+            self.check_lost(example, sum(window.lost for window in cut), max_length)
+            windows += cut
+        return windows
 
     def init_head(self, head: HeadSpec, base: BaseIdentity) -> dict[str, Tensor]:
         """Return linear layers, the last to labels."""
@@ -148,7 +121,7 @@ class TokenClassification(TaskType):
             best = logits[: window.count].float().softmax(-1).max(-1)
             names += [labels[i] for i in best.indices.tolist()]
             sure += best.values.tolist()
-        return Prediction(tuple(names), tuple(sure))
+        return Prediction(tuple(names), tuple(sure), sum(window.lost for window, _ in windows))
 
     def tally(self, example: Example, prediction: Prediction, labels: Sequence[str]) -> Tally:
         """Return right and counted words; of spans also those right, predicted and gold.
@@ -207,10 +180,31 @@ class TokenClassification(TaskType):
         return sum(tag is not None for tag in example.gold)
 
 
-def _words(item: Any) -> tuple[str, ...]:
-    words = split_words(item) if isinstance(item, str) else tuple(item)
-    if not words or not all(isinstance(word, str) and word.strip() for word in words):
-        raise UsageError(f"a sentence is a text or a list of words, found {item!r}")
+def _examples(sentences: Iterable[Sentence]) -> list[Example]:
+    return [
+        Example(
+            s.words,
+            s.tags,
+            language=s.language,
+            origin=s.origin,
+            line=s.line,
+            lines=s.lines,
+            key=s.key,
+        )
+        for s in sentences
+    ]
+
+
+def _words(item: Any, number: int) -> tuple[str, ...]:
+    if isinstance(item, str):
+        return split_words(item)
+    words = tuple(item) if isinstance(item, list | tuple) else ()
+    if not all(isinstance(word, str) and word.strip() for word in words) or item is None:
+        words = ()
+    if not words and item != []:
+        raise UsageError(
+            f"inputs[{number}]: a sentence is a text or a list of words, found {item!r}"
+        )
     return words
 
 
@@ -234,17 +228,20 @@ def _pairs_in_bio(example: Example, prediction: Prediction) -> Iterator[tuple[st
 
 
 def _targets(example: Example, numbers: Mapping[str, int]) -> list[int]:
+    """Return a label number a word.  Tags of spans count in whichever scheme the labels are."""
     universal = UPOS.issuperset(numbers)
+    gold = example.gold or (None,) * len(example.inputs)
     targets = []
-    for at, tag in enumerate(example.gold or (None,) * len(example.inputs)):
+    for at, tag in enumerate(in_scheme(gold, numbers) if numbers else gold):
         if tag is None or (universal and tag not in numbers):
             targets.append(IGNORED)
         elif tag in numbers:
             targets.append(numbers[tag])
         else:
-            line = example.starts[at] if example.starts else None
             raise DataError(
-                f"{example.origin}:{line}: unknown tag `{tag}`", hint=near(tag, numbers), tag=tag
+                f"{example.position(at)}: unknown tag `{gold[at]}`",
+                hint=near(tag, numbers),
+                tag=gold[at],
             )
     return targets
 

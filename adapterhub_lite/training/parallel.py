@@ -29,7 +29,7 @@ from adapterhub_lite.errors import TrainingError
 from adapterhub_lite.model.base import Base
 from adapterhub_lite.tasks import pieces
 from adapterhub_lite.tasks.base import Batch, unit_means
-from adapterhub_lite.tasks.files import fail, read_lines
+from adapterhub_lite.tasks.files import composed, fail, read_lines
 from adapterhub_lite.tasks.forward import on_device, task_logits
 from adapterhub_lite.training import setup
 from adapterhub_lite.training.batches import mix
@@ -88,8 +88,8 @@ def read_pairs(language: str, paths: Sequence[Path], base: Base, *, longest: int
             left, tab, right = line.text.partition("\t")
             if not tab or not left.strip() or not right.strip() or "\t" in right:
                 fail(path, line.number, "expected two columns: translation, tab, sentence")
-            translations.append(left)
-            sentences.append(right)
+            translations.append(composed(left))
+            sentences.append(composed(right))
         corpora.append(setup.corpus(path, len(lines), language))
     if len(sentences) < 2 * _AT_ONCE:
         raise TrainingError(

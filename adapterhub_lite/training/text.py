@@ -19,6 +19,7 @@ from adapterhub_lite.adapter import Corpus
 from adapterhub_lite.errors import TrainingError
 from adapterhub_lite.tasks import pieces
 from adapterhub_lite.tasks.base import IGNORED, Batch
+from adapterhub_lite.tasks.files import composed
 from adapterhub_lite.tasks.language import LanguageModelling
 from adapterhub_lite.training.settings import SHORTEST
 
@@ -60,7 +61,7 @@ def read_text(
         )
     streams, corpora = [], []
     for path in paths:
-        lines = [example.inputs[0] for example in LanguageModelling().read(path)]
+        lines = [composed(example.inputs[0]) for example in LanguageModelling().read(path)]
         streams.append(_tokens(tokenizer, lines))
         corpora.append(Corpus(path.name, digests.of_file(path), len(lines), language))
     stream = torch.cat(streams)

@@ -11,7 +11,8 @@ import pytest
 from adapterhub_lite.errors import DataError
 from adapterhub_lite.plugins import load
 from adapterhub_lite.tasks.base import TaskType
-from adapterhub_lite.tasks.files import detect, read_lines
+from adapterhub_lite.tasks.files import read_lines
+from adapterhub_lite.tasks.formats import detect
 
 TYPES = load(entry_points=False).task_types
 WORDS: TaskType = TYPES["token-classification"]
@@ -74,7 +75,8 @@ def test_tagged_json_lines(tmp_path: Path) -> None:
 
 def test_untagged_text_is_split_into_words(tmp_path: Path) -> None:
     path = write(tmp_path, "a.txt", "T'eh braew, nagh vel?\n\nO'Brien's 3.5-litre car…\n")
-    first, second = WORDS.read(path, gold=False)
+    first, blank, second = WORDS.read(path, gold=False)
+    assert (blank.inputs, blank.line) == ((), 2)  # stays in its place
     assert first.inputs == ("T'eh", "braew", ",", "nagh", "vel", "?")
     assert second.inputs == ("O'Brien's", "3.5-litre", "car", "…")
 
@@ -83,14 +85,14 @@ def test_classification_with_and_without_header(tmp_path: Path) -> None:
     header = write(tmp_path, "a.csv", 'label,text\ngood,"well, ""fine""\nindeed"\nbad,no\n')
     first, second = TEXTS.read(header)
     assert (first.inputs, first.gold) == (('well, "fine"\nindeed',), ("good",))
-    assert second.origin == f"{header}:4"  # the record before it has a line end in it
+    assert second.position() == f"{header}:4"  # the record before it has a line end in it
     bare = write(tmp_path, "b.tsv", 'a "quoted text\tgood\nno\tbad\n')
     assert [e.gold for e in TEXTS.read(bare)] == [("good",), ("bad",)]
     pairs = write(tmp_path, "c.jsonl", '{"premise": "a", "hypothesis": "b", "y": "yes"}')
     (pair,) = TEXTS.read(pairs, {"text": "premise", "second": "hypothesis", "label": "y"})
     assert pair.inputs == ("a", "b")
     plain = write(tmp_path, "d.txt", "one\n\ntwo\n")
-    assert [e.inputs for e in TEXTS.read(plain, gold=False)] == [("one",), ("two",)]
+    assert [e.inputs for e in TEXTS.read(plain, gold=False)] == [("one",), (), ("two",)]
 
 
 def test_questions_with_answers(tmp_path: Path) -> None:
@@ -109,12 +111,12 @@ BAD: list[tuple[TaskType, str, str | bytes, int | None, str]] = [
     (WORDS, "a.tsv", b"a\tX\nb\xe9\tX\n", 2, "not UTF-8 (byte 0xe9 at 2)"),
     (WORDS, "a.tsv", "a\tX\nb\x00\tX\n", 2, "garbled: U+0000"),
     (WORDS, "a.tsv", "a\tX\nb\ufffd\tX\n", 2, "garbled: U+FFFD"),
-    (WORDS, "a.tsv", "a\tX\nb\n", 2, "found 1 columns"),
-    (WORDS, "a.tsv", "a\tX\nb\tY\tZ\n", 2, "found 3 columns"),
+    (WORDS, "a.tsv", "a\tX\nb\n", 2, "expected 2 columns with tabs between them, as most lines"),
+    (WORDS, "a.tsv", "a\tX\nb\tY\tZ\n", 2, "found 3"),
     (WORDS, "a.tsv", "a\tX\n\tY\n", 2, "an empty word or tag"),
     (WORDS, "a.conllu", CONLLU.replace("\tpunct\t_\t_", "\tpunct"), 10, "10 columns, found 8"),
     (WORDS, "a.conllu", CONLLU.replace("2\t!", "x\t!"), 10, "a word's number"),
-    (WORDS, "a.csv", "a,X\n", None, "cannot read tagged words from csv"),
+    (WORDS, "a.csv", "word,tag\na\n", 2, "expected 2 columns, found 1"),
     (WORDS, "a.jsonl", '{"words": ["a"], "tags": ["X"]}\n{"words": ["a", "b"], "tags": ["X"]}', 2,
      "a list of 2 tags"),
     (WORDS, "a.jsonl", '{"words": "a b"}', 1, "a list of words"),
@@ -122,12 +124,12 @@ BAD: list[tuple[TaskType, str, str | bytes, int | None, str]] = [
     (TEXTS, "a.csv", "text,label\nfine,\n", 2, "no `label` here"),
     (TEXTS, "a.csv", 'text,label\n"fine,good\n', 2, "not CSV"),
     (TEXTS, "a.jsonl", '{"text": "a", "label": "b"}\n{"text": \n', 2, "not JSON"),
-    (TEXTS, "a.jsonl", "[1]", 1, "expected a JSON object, found list"),
+    (TEXTS, "a.jsonl", "[1]\n[2]", 1, "expected a JSON object, found list"),
     (ANSWERS, "a.jsonl", '{"question": "a", "context": " "}', 1, "needs texts"),
     (ANSWERS, "a.jsonl", '{"question": "a", "context": "b"}', 1, "`answers` needs"),
     (ANSWERS, "a.jsonl",
      '{"question": "a", "context": "bc", "answers": {"text": ["c"], "answer_start": [0]}}', 1,
-     "does not stand at 0"),
+     "the answer `c` is not at 0 in the context, `b` is"),
     (LINES, "a.txt.gz", b"", None, "empty"),
 ]  # fmt: skip
 
@@ -160,7 +162,8 @@ def test_missing_and_damaged_files(tmp_path: Path) -> None:
         ('{"a": 1}', "jsonl"),
         ("# newdoc id = 1\n", "conllu"),
         ("1" + "\t_" * 9, "conllu"),
-        ("a\tb", "tsv"),
+        ("a\tb", "columns"),
+        ("a text\tb", "tsv"),
         ("a b", "text"),
         ("# a heading", "text"),
     ],
@@ -170,6 +173,7 @@ def test_formats_are_told_by_content(tmp_path: Path, text: str, expected: str) -
     assert detect(path, read_lines(path)) == expected
 
 
-def test_text_is_in_composed_form(tmp_path: Path) -> None:
-    (example,) = LINES.read(write(tmp_path, "a.txt", "Füße"))
-    assert example.inputs == ("Füße",)
+def test_text_stays_as_it_is_in_the_file(tmp_path: Path) -> None:
+    decomposed = "Fu\u0308\u00dfe"
+    (example,) = LINES.read(write(tmp_path, "a.txt", decomposed))
+    assert example.inputs == (decomposed,)

@@ -11,7 +11,8 @@ from adapterhub_lite.errors import DataError, UsageError
 from adapterhub_lite.tasks.base import IGNORED, Example, Prediction, unit_means
 from adapterhub_lite.tasks.pieces import frame, word_pieces
 from adapterhub_lite.tasks.scoring import add_up
-from adapterhub_lite.tasks.words import TokenClassification, split_words
+from adapterhub_lite.tasks.segments import split_words
+from adapterhub_lite.tasks.words import TokenClassification
 
 TYPE = TokenClassification()
 
@@ -84,7 +85,7 @@ def test_targets_and_unknown_tags(tokenizer: Any) -> None:
     example = Example(("the", "cat", "mill"), ("VERB", None, "ADJ"))
     (window,) = TYPE.encode(tokenizer, [example], labels, 24)
     assert window.targets == (1, IGNORED, IGNORED)  # a universal tag that was never learned
-    wrong = Example(("the", "cat"), ("O", "B-LOC"), (4, 5), origin="dev.tsv")
+    wrong = Example(("the", "cat"), ("O", "B-LOC"), lines=(4, 5), origin="dev.tsv")
     with pytest.raises(DataError, match=r"dev.tsv:5: unknown tag `B-LOC`\n.*`B-PER`"):
         TYPE.encode(tokenizer, [wrong], ("B-PER", "O"), 24)
 
