@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from adapterhub_lite.cli import data
 from adapterhub_lite.cli.command import command, settings
+from adapterhub_lite.cli.data import data_options, long_option
 from adapterhub_lite.cli.languages import read
 from adapterhub_lite.cli.modes import Mode, Modes
 from adapterhub_lite.cli.output import PICTURE, print_json, table
@@ -16,7 +18,6 @@ from adapterhub_lite.cli.training import pairs
 
 if TYPE_CHECKING:
     from adapterhub_lite.evaluation import Cell, Result, Table
-    from adapterhub_lite.home import Home
 
 
 def _is_table(values: Mapping[str, Any]) -> bool:
@@ -37,7 +38,7 @@ MODES = Modes(
             label="a table (SOURCE TARGET=FILE...)",
         ),
     ),
-    always=("dataset", "split", "columns", "base", "limit", "record"),
+    always=("dataset", "split", *data.PARAMETERS, "long", "base", "limit", "record"),
     only_with={"seeds": "full"},
 )
 
@@ -73,7 +74,8 @@ MODES = Modes(
 @click.option("--picture", type=PICTURE, help="Draw the table (.svg, .png).")
 @click.option("--dataset", help="Name of the data [default: the file's name and digest].")
 @click.option("--split", default="test", show_default=True, help="Part of the data set.")
-@click.option("--column", "columns", multiple=True, metavar="WHAT=NAME", help="Where FILE has it.")
+@data_options
+@long_option
 @click.option("--base", help="Base model [default: as the resolver or the home has it].")
 @click.option("--limit", type=click.IntRange(min=1), help="Only the first so many examples.")
 @click.option("--record/--no-record", default=True, show_default=True, help="Keep the scores.")
@@ -100,11 +102,11 @@ def evaluate(
     run = settings()
     show_log(quiet=run.quiet)
     home = run.open_home()
-    common |= {"columns": pairs(columns, "--column", "WHAT=NAME") or None, "home": home}
+    common |= {"columns": data.columns_of(columns), "home": home}
     if composition is not None:
         _print_result(_composed(words, composition, task, common))
     elif _is_table({"words": words}):
-        tuned = _tune(full, seeds, str(task), read(words[0]), home, common["base"])
+        tuned = _tune(full, seeds, str(task), read(words[0]), common)
         measured = _table(words, str(task), strategies, tuned, common)
         _print_table(measured)
         if picture is not None:
@@ -160,7 +162,7 @@ def _table(
 
 
 def _tune(
-    path: Path | None, seeds: tuple[int, ...], task: str, source: str, home: Home, base: str | None
+    path: Path | None, seeds: tuple[int, ...], task: str, source: str, common: dict[str, Any]
 ) -> list[Any]:
     """Return the base fine-tuned as a whole, once a seed; what was done before is read back."""
     from adapterhub_lite.evaluation.strategies import base_of
@@ -173,8 +175,10 @@ def _tune(
             task,
             train=path,
             source=source,
-            base=base or base_of(home, task, source),
-            home=home,
+            base=common["base"] or base_of(common["home"], task, source),
+            home=common["home"],
+            columns=common["columns"],
+            format=common["format"],
             seed=seed,
             quiet=settings().quiet,
         )

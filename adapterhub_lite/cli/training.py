@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_type_hints
 import click
 
 from adapterhub_lite.cli.command import AhlGroup, command, settings
+from adapterhub_lite.cli.data import columns_of, data_options
 from adapterhub_lite.cli.languages import LANGUAGE
 from adapterhub_lite.cli.output import echo, print_json
 from adapterhub_lite.cli.records import summary
@@ -174,9 +175,7 @@ def bilingual(source: str, target: str, text: tuple[str, ...], ratio: str, **mor
 )
 @click.option("--type", "task_type", help="Task type [default: told from TASK].")
 @click.option("--dataset", help="Name of the data, for scores.")
-@click.option(
-    "--column", "columns", multiple=True, metavar="WHAT=NAME", help="Where the file has what."
-)
+@data_options
 @training_options
 def task(
     task: str,
@@ -191,9 +190,9 @@ def task(
     """
     from adapterhub_lite.training import train_task
 
-    named = pairs(columns, "--column", "WHAT=NAME")
+    named = columns_of(columns)
     given = _given(more, TaskSettings())
-    _done(train_task(task, train=train_files, over=over or None, columns=named or None, **given))
+    _done(train_task(task, train=train_files, over=over or None, columns=named, **given))
 
 
 def pairs(texts: tuple[str, ...], option: str, form: str) -> dict[str, str]:

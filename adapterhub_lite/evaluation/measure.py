@@ -14,14 +14,16 @@ from adapterhub_lite.errors import CompositionError, DataError
 from adapterhub_lite.evaluation.bootstrap import interval, main_metric
 from adapterhub_lite.evaluation.results import Result
 from adapterhub_lite.resolver import Request, Resolution, answer
+from adapterhub_lite.tasks import memory
 from adapterhub_lite.tasks.inference import BATCH, head_of, score_examples
+from adapterhub_lite.tasks.reading import read_examples
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from adapterhub_lite.home import Home
     from adapterhub_lite.model.base import Base
-    from adapterhub_lite.tasks.base import Columns, Example, TaskType
+    from adapterhub_lite.tasks.base import Columns, Example, Long, TaskType
     from adapterhub_lite.tasks.scoring import Tally
 
 FULL = "full-fine-tuning"
@@ -65,7 +67,7 @@ class Tuned(Protocol):
 
 def evaluate(
     what: Composition | str | Request | Resolution | Tuned,
-    data: str | Path,
+    data: Any,
     *,
     language: str | None = None,
     source: str | None = None,
@@ -73,6 +75,8 @@ def evaluate(
     dataset: str | None = None,
     split: str = "test",
     columns: Columns | None = None,
+    format: str | None = None,
+    long: Long = "cut",
     base: Base | str | Path | None = None,
     home: Home | str | Path | None = None,
     limit: int | None = None,
@@ -83,12 +87,17 @@ def evaluate(
 
     Args:
         what: a composition; a request or its resolution; or a fully fine-tuned model.
-        data: labelled file, as its task type reads it.
+        data: labelled file, or what a program holds: a data frame, a split of a data set,
+            dictionaries.
         language: of the data; that of the request where there is one.
         source: language of the labels trained on; left out, that of the task adapter.
         task: left out, that of the adapter with the head.
         dataset: name of the data; left out, the file's name with the start of its SHA-256, so
             that scores are only ever compared on equal data.
+        columns: the data's names or numbers of its columns, `{"tags": "4"}`.
+        format: of the file, one of `tasks.formats.FORMATS`; left out, it is told from the content.
+        long: whether texts that the base cannot read at once are read in parts (`split`), without
+            their end (`cut`), or refused (`refuse`).
         limit: use only the first so many examples.
         record: keep the scores in the home's registry, where the resolver finds them.
 
@@ -106,14 +115,18 @@ def evaluate(
         base = base or what.base.name
         what = what.composition
     if language is None:
-        raise DataError(f"{data}: in which language is it?", hint="add `--target LANGUAGE`")
-    path = Path(data)
+        name = data if memory.is_path(data) else "data"
+        raise DataError(f"{name}: in which language is it?", hint="add `--target LANGUAGE`")
+    if not memory.is_path(data):
+        data = [record.fields for record in memory.records(data)]
     measured = _Measurement(
-        path,
+        data,
         languages.normalise(language),
-        (dataset or data_name(path)) + (f"-first{limit}" if limit else ""),
+        (dataset or data_name(data)) + (f"-first{limit}" if limit else ""),
         split,
         columns,
+        format,
+        long,
         limit,
         batch_size,
     )
@@ -127,8 +140,11 @@ def evaluate(
     return result
 
 
-def data_name(path: Path) -> str:
+def data_name(data: Any) -> str:
     """Return a name that only equal data has: the file's, and the start of its SHA-256."""
+    if not memory.is_path(data):
+        return f"records-{memory.digest(memory.records(data))[: digests.SHORT]}"
+    path = Path(data)
     if not path.is_file():
         raise DataError(f"{path}: there is no such file")
     return f"{path.name.partition('.')[0]}-{digests.of_file(path)[: digests.SHORT]}"
@@ -136,13 +152,15 @@ def data_name(path: Path) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Measurement:
-    """One file to score on."""
+    """One file, or records, to score on."""
 
-    path: Path
+    data: Any
     language: str
     dataset: str
     split: str
     columns: Columns | None
+    format: str | None
+    long: Long
     limit: int | None
     batch_size: int
 
@@ -162,7 +180,7 @@ class _Measurement:
         top = _top(exact, home)
         assert top.head is not None
         labelled = top.tags()
-        task_type = home.plugins().task_type(top.head.type)
+        task_type = home.plugins().task_type(top.head.type).with_long(self.long)
         with attach_all({"default": exact}, base, home) as attachment:
             examples = self._examples(task_type)
             head = head_of(attachment, "default")
@@ -190,7 +208,7 @@ class _Measurement:
         """Score a fully fine-tuned model."""
         from adapterhub_lite.model.attach import attach
 
-        task_type = home.plugins().task_type(model.head.type)
+        task_type = home.plugins().task_type(model.head.type).with_long(self.long)
         examples = self._examples(task_type)
         with attach(model.base, {"default": None}, home=home) as attachment:
             metrics, tallies = score_examples(
@@ -214,9 +232,11 @@ class _Measurement:
         )
 
     def _examples(self, task_type: TaskType) -> list[Example]:
-        examples = task_type.read(self.path, self.columns)[: self.limit]
+        read = read_examples(task_type, self.data, self.columns, format=self.format)
+        examples = read[: self.limit]
         if not any(task_type.size(example) for example in examples):
-            raise DataError(f"{self.path}: nothing in it has a label to compare with")
+            name = self.data if memory.is_path(self.data) else "data"
+            raise DataError(f"{name}: nothing in it has a label to compare with")
         return examples
 
     def _result(

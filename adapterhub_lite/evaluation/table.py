@@ -23,7 +23,7 @@ from adapterhub_lite.tasks.inference import BATCH
 if TYPE_CHECKING:
     from adapterhub_lite.home import Home
     from adapterhub_lite.model.base import Base
-    from adapterhub_lite.tasks.base import Columns
+    from adapterhub_lite.tasks.base import Columns, Long
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +102,8 @@ def evaluate_table(
     dataset: str | None = None,
     split: str = "test",
     columns: Columns | None = None,
+    format: str | None = None,
+    long: Long = "cut",
     limit: int | None = None,
     record: bool = True,
     batch_size: int = BATCH,
@@ -152,6 +154,8 @@ def evaluate_table(
                         dataset=dataset,
                         split=split,
                         columns=columns,
+                        format=format,
+                        long=long,
                         base=base,
                         home=home,
                         limit=limit,

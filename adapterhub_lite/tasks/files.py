@@ -11,7 +11,6 @@ from __future__ import annotations
 import codecs
 import gzip
 import re
-import shlex
 import unicodedata
 import zlib
 from collections.abc import Iterable, Iterator
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from adapterhub_lite.errors import DataError
+from adapterhub_lite.foreign import text
 
 _GARBLED = re.compile("[\x00-\x08\x0e-\x1b\x7f\ufffd]")
 _GZIP = b"\x1f\x8b"
@@ -56,9 +56,9 @@ def fail(path: Path | str, line: int | None, problem: str, hint: str | None = No
     raise DataError(f"{position}: {problem}", hint=hint, path=str(path), line=line)
 
 
-def composed(text: str) -> str:
+def composed(written: str) -> str:
     """Return text in composed form (NFC), as tokenizers were trained on it."""
-    return unicodedata.normalize("NFC", text)
+    return unicodedata.normalize("NFC", written)
 
 
 def read_lines(path: Path) -> list[Line]:
@@ -149,8 +149,9 @@ def _refuse_unmarked(path: Path, data: bytes) -> None:
 
 
 def _convert(path: Path, encoding: str) -> str:
-    new = shlex.quote(f"{path.with_suffix('')}.utf8{path.suffix}")
-    return f"`iconv -f {encoding} -t UTF-8 {shlex.quote(str(path))} > {new}` converts it"
+    new = path.with_name(f"{path.stem}.utf8{path.suffix}")
+    command = text.shell("iconv", "-f", encoding, "-t", "UTF-8", path)
+    return f"`{command} > {text.word(new)}` converts it"
 
 
 def _split(data: bytes) -> list[bytes]:
@@ -163,12 +164,12 @@ def _split(data: bytes) -> list[bytes]:
 def _problem(path: Path, raw: bytes) -> tuple[str, str | None] | None:
     """Return why a line is no text, and a hint; `None` where it is text."""
     try:
-        text = raw.decode()
+        decoded = raw.decode()
     except UnicodeDecodeError as error:
         problem = f"not UTF-8 (byte 0x{raw[error.start]:02x} at {error.start + 1})"
         likely = "WINDOWS-1252" if any(0x80 <= byte < 0xA0 for byte in raw) else "LATIN1"
         return problem, f"if it is {likely}: {_convert(path, likely)}"
-    match = _GARBLED.search(text)
+    match = _GARBLED.search(decoded)
     if match is None:
         return None
     failed = match[0] == "\ufffd"

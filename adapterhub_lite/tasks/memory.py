@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from adapterhub_lite.errors import DataError, UsageError
-from adapterhub_lite.tasks.tables import Record
+from adapterhub_lite.tasks.tables import Record, missing
 
 FORMS = "a path, a data frame, a data set's split, or dictionaries"
 
@@ -37,14 +37,17 @@ def items(data: Any, name: str = "data") -> list[Any]:
     if isinstance(data, Mapping):
         data = _only_split(data, name)
     if hasattr(data, "columns") and hasattr(data, "to_dict"):
-        found = _rows(data)
+        found: list[Any] = _rows(data)
     elif isinstance(data, Iterable) and not isinstance(data, str | bytes):
         found = _named_labels(data) if hasattr(data, "features") else list(data)
     else:
         raise UsageError(f"`{name}` is {type(data).__name__}, expected {FORMS}")
     for number, item in enumerate(found):
-        if item is None or item != item:  # noqa: PLR0124 - what is not a number in a column of texts
-            raise DataError(f"{name}[{number}] is `{item}`: expected an item with something in it")
+        if not isinstance(item, str) and missing(item):
+            raise DataError(
+                f"{name}[{number}] is `{item}`, expected a text or another item to work on",
+                hint=f"leave it out, as in `[item for item in {name} if item is not None]`",
+            )
     return found
 
 

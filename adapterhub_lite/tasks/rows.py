@@ -77,7 +77,7 @@ def rows_of(lines: Sequence[Line]) -> Rows | None:
     plain = [line for line in lines if _is_plain(line)]
     if not plain:
         return None
-    if sum("\t" in line.text.strip(" ") for line in plain) > len(plain) / 2:
+    if sum("\t" in line.text.strip(" ") for line in plain) >= len(plain) / 2:
         rows = described(lines, "\t")
         return None if holds_texts(lines, rows) else rows
     rows = described(lines, None)

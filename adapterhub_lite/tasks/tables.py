@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -127,7 +128,9 @@ def require(record: Record, field: str, name: str | None) -> Any:
 
 def missing(value: Any) -> bool:
     """Whether a value says nothing: `None`, not a number, or text of blanks."""
-    if value is None or (isinstance(value, float) and value != value):  # noqa: PLR0124 - NaN
+    if value is None or type(value).__name__ in ("NAType", "NaTType"):  # of pandas
+        return True
+    if isinstance(value, float) and math.isnan(value):
         return True
     return isinstance(value, str) and not value.strip()
 

@@ -198,14 +198,14 @@ def _examples(sentences: Iterable[Sentence]) -> list[Example]:
 def _words(item: Any, number: int) -> tuple[str, ...]:
     if isinstance(item, str):
         return split_words(item)
-    words = tuple(item) if isinstance(item, list | tuple) else ()
-    if not all(isinstance(word, str) and word.strip() for word in words) or item is None:
-        words = ()
-    if not words and item != []:
+    words = item.tolist() if hasattr(item, "tolist") else item
+    if not isinstance(words, list | tuple) or not all(
+        isinstance(word, str) and word.strip() for word in words
+    ):
         raise UsageError(
             f"inputs[{number}]: a sentence is a text or a list of words, found {item!r}"
         )
-    return words
+    return tuple(words)
 
 
 def _spans(example: Example, prediction: Prediction) -> tuple[set[Span], set[Span]]:

@@ -10,7 +10,7 @@ import copy
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -25,9 +25,6 @@ from adapterhub_lite.training.loop import Trainee, fit
 from adapterhub_lite.training.runs import Run, run_folder
 from adapterhub_lite.training.settings import TaskSettings
 from adapterhub_lite.training.task_data import Data, fresh_head, read_data, window_batches
-
-if TYPE_CHECKING:
-    from adapterhub_lite.training.setup import Paths
 
 log = logging.getLogger(__name__)
 
@@ -50,10 +47,11 @@ class FullModel:
 def train_full(
     task: str,
     *,
-    train: Paths,
+    train: Any,
     source: str,
     task_type: str | None = None,
     columns: Columns | None = None,
+    format: str | None = None,
     base: Base | str | Path | None = None,
     home: Home | str | Path | None = None,
     name: str | None = None,
@@ -81,6 +79,7 @@ def train_full(
         train=train,
         dev=None,
         columns=columns,
+        format=format,
         tag=tag,
         settings=chosen,
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from adapterhub_lite import languages
 from adapterhub_lite.adapter import Adapter, Kind, Manifest
@@ -20,7 +21,7 @@ from adapterhub_lite.model.base import Base
 from adapterhub_lite.tasks.base import Columns
 from adapterhub_lite.training import setup
 from adapterhub_lite.training.settings import TaskSettings
-from adapterhub_lite.training.setup import Config, Paths
+from adapterhub_lite.training.setup import Config
 from adapterhub_lite.training.task_data import read_data
 from adapterhub_lite.training.task_run import TaskRun
 
@@ -28,12 +29,13 @@ from adapterhub_lite.training.task_run import TaskRun
 def train_task(
     task: str,
     *,
-    train: Paths,
-    dev: str | Path | None = None,
+    train: Any,
+    dev: Any = None,
     source: str,
     over: str | Sequence[str] | None = None,
     task_type: str | None = None,
     columns: Columns | None = None,
+    format: str | None = None,
     dataset: str | None = None,
     base: Base | str | Path | None = None,
     home: Home | str | Path | None = None,
@@ -55,13 +57,15 @@ def train_task(
 
     Args:
         task: name of the task, `pos`, `ner`, `names`, ...
-        train: labelled files; the format follows from the file, see the docs of the task type.
-        dev: labelled file to score the adapter on at the end.
+        train: labelled files, or what a program holds: a data frame, a split of a data set,
+            dictionaries.
+        dev: labelled data to score the adapter on at the end.
         source: BCP 47 tag of the language of the labels.
         over: what is frozen underneath: a ref or composition; several refs are taken in turn,
             one a step; `None` trains on the base alone.
         task_type: left out, it follows from `task` (`task_data.TASK_TYPES`).
-        columns: the data's names for fields, `{"label": "intent"}`.
+        columns: the data's names or numbers of its columns, `{"label": "intent", "text": "2"}`.
+        format: of the files, one of `tasks.formats.FORMATS`; left out, it is told from the content.
         dataset: name of the data, for the manifest and for scores.
         name: the adapter's name; `TASK-SOURCE`, followed by what it is over, when left out.
         method: left out, as what is underneath where adapters of that method stand on each other.
@@ -103,6 +107,7 @@ def train_task(
             train=train,
             dev=dev,
             columns=columns,
+            format=format,
             tag=tag,
             settings=chosen,
         ),

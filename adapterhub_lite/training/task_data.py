@@ -6,18 +6,20 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from adapterhub_lite.adapter import Corpus, HeadSpec
 from adapterhub_lite.errors import DataError, TrainingError, UsageError
 from adapterhub_lite.model.base import Base
-from adapterhub_lite.tasks import pieces
+from adapterhub_lite.tasks import memory, pieces
 from adapterhub_lite.tasks.base import Columns, Example, TaskType
+from adapterhub_lite.tasks.reading import read_examples
 from adapterhub_lite.training import setup
 from adapterhub_lite.training.batches import WindowBatches
 from adapterhub_lite.training.settings import TaskSettings
-from adapterhub_lite.training.setup import Paths, Place
+from adapterhub_lite.training.setup import Place
 
 log = logging.getLogger(__name__)
 
@@ -61,9 +63,10 @@ def read_data(
     task: str,
     *,
     task_type: str | None,
-    train: Paths,
-    dev: str | Path | None,
+    train: Any,
+    dev: Any,
     columns: Columns | None,
+    format: str | None = None,
     tag: str,
     settings: TaskSettings,
 ) -> Data:
@@ -73,23 +76,46 @@ def read_data(
         DataError: a bad line, one label only, or labels in `dev` that `train` does not have.
     """
     kind = where.plugins.task_type(type_of(task, task_type))
-    files = setup.path_list(train)
-    read = [(path, kind.read(path, columns)) for path in files]
+    files = _data_list(train)
+    read = [(data, read_examples(kind, data, columns, format=format)) for data in files]
     examples = tuple(e for _, found in read for e in found)[: settings.limit]
     labels = kind.labels(examples)
     if kind.labelled and len(labels) < 2:
         found = f"only `{labels[0]}`" if labels else "none"
-        raise DataError(f"{files[0]}: at least two labels are needed, found {found}")
-    checked = tuple(kind.read(Path(dev), columns)) if dev is not None else ()
+        raise DataError(f"{_name(files[0])}: at least two labels are needed, found {found}")
+    checked: tuple[Example, ...] = ()
+    if dev is not None:
+        checked = tuple(read_examples(kind, dev, columns, format=format, name="dev"))
     kind.encode(where.base.tokenizer, checked, labels, 512)
+    head = HeadSpec(kind.name, labels)
     return Data(
         task,
-        kind,
+        kind.for_head(head),
         examples,
         checked,
-        HeadSpec(kind.name, labels),
-        tuple(setup.corpus(path, len(found), tag) for path, found in read),
+        head,
+        tuple(_corpus(data, len(found), tag) for data, found in read),
     )
+
+
+def _data_list(data: Any) -> list[Any]:
+    """Return training data as a list: of files, or of one thing that holds records."""
+    if memory.is_path(data):
+        return [data]
+    if isinstance(data, list | tuple) and data and all(map(memory.is_path, data)):
+        return list(data)
+    # read once: a generator has nothing the second time
+    return [[record.fields for record in memory.records(data, "train")]]
+
+
+def _name(data: Any) -> str:
+    return str(data) if memory.is_path(data) else "train"
+
+
+def _corpus(data: Any, examples: int, tag: str) -> Corpus:
+    if memory.is_path(data):
+        return setup.corpus(Path(data), examples, tag)
+    return Corpus("records", memory.digest(memory.records(data, "train")), examples, tag)
 
 
 def fresh_head(data: Data, base: Base, seed: int) -> dict[str, torch.Tensor]:
