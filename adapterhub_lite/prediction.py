@@ -136,7 +136,8 @@ def predict_file(
             f"either the whole file is `{target}`, or `{language_column}` says it for each record"
         )
     field = language_column or "language"
-    examples = task_type.read(Path(path), {**(columns or {}), "language": field}, gold=False)
+    named = {"language": field} if language_column is not None else {}
+    examples = task_type.read(Path(path), {**(columns or {}), **named}, gold=False)
     first = languages.normalise(target) if target is not None else None
     tags = [_language(example, first, field) for example in examples]
     plan, base = resolve_all(source, tags, task, base, home)
@@ -282,7 +283,7 @@ def _language(example: Example, target: str | None, field: str) -> str:
         return target
     if example.language is None:
         raise DataError(
-            f"{example.origin}: no field `{field}` here, and no target was given",
+            f"{example.position()}: no field `{field}` here, and no target was given",
             hint="name the field that every record has with `--lang-column`, or one TARGET",
         )
     return languages.normalise(example.language)

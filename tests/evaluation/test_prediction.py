@@ -105,7 +105,7 @@ def test_files(home: Home, base: Base, tmp_path: Path) -> None:
     again = predict_file(jsonl, language_column="lang", **common)
     assert [m.language for m in again] == ["fo", "en"]
     assert again[0].labels == direct[0].labels
-    with pytest.raises(DataError, match="no field `tongue` here"):
+    with pytest.raises(DataError, match="no column `tongue` for `language`"):
         predict_file(jsonl, language_column="tongue", **common)
     with pytest.raises(UsageError, match="`lang` says it for each record"):
         predict_file(jsonl, language_column="lang", target="fo", **common)
