@@ -9,7 +9,7 @@ PEER := .venv-peer/made
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint peer format bench bench-full clean
+.PHONY: help demo test test-full lint peer format bench bench-full clean
 
 help: ## list what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1	/' | expand -t 18
@@ -20,6 +20,9 @@ demo: $(STAMP) ## resolve, attach, tag and score on the starter adapters, on a c
 test: lint peer ## lint, then all tests with coverage
 	@echo "pytest"
 	@$(BIN)/python -m pytest --numprocesses auto --dist loadscope --cov --cov-report=term
+
+test-full: export AHL_EVERY_FAMILY = 1
+test-full: test ## the same, with the conformance kit on every model type, not one for each anatomy
 
 lint: $(STAMP) ## ruff (rules and format) and mypy (strict)
 	@echo "ruff"

@@ -68,7 +68,6 @@ class Compacter(Method):
     """The Compacter method; see the module's docstring."""
 
     name = "compacter"
-    averages = False
     run = Bottleneck.run
     Config = CompacterConfig
 

@@ -68,7 +68,6 @@ class DoRA(Method):
     """
 
     name = "dora"
-    averages = False
     run = "dora"
     Config = DoRAConfig
 

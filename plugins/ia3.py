@@ -53,6 +53,7 @@ class IA3(Method):
 
     name = "ia3"
     run = "ia3"
+    averages = "changes"  # linear in l, at inputs as at outputs
     Config = IA3Config
 
     def parts(self, config: IA3Config) -> tuple[str, ...]:

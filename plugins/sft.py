@@ -67,6 +67,7 @@ class SFT(SiteMethod):
     name = "sft"
     Config = SFTConfig
     scheme = "LT-SFT"
+    averages = "changes"
     sparse = True
     rounds = 2
 

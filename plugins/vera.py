@@ -67,7 +67,6 @@ class VeRA(SiteMethod):
     """The VeRA method; see the module's docstring.  Stacked, the changes add."""
 
     name = "vera"
-    averages = False
     Config = VeRAConfig
 
     def parts(self, config: VeRAConfig) -> tuple[str, ...]:

@@ -39,6 +39,9 @@ __all__ = [
 ]
 
 
+MEANS = ("", "weights", "changes")
+"""What an average of adapters can be: none, the mean of every weight, the mean of what they do."""
+
 Change = Callable[["Tensor", "Tensor", "Tensor | None"], "Tensor"]
 
 
@@ -133,8 +136,10 @@ class Method(ABC):
     """What papers call a task adapter of this method over a swapped language adapter of it."""
     sparse: ClassVar[bool] = False
     """Whether most entries of the weights are zero; files then hold the others only."""
-    averages: ClassVar[bool] = True
-    """Whether `average` gives an adapter; without it, that raises `MethodError`."""
+    averages: ClassVar[str] = ""
+    """What `average` gives: `"weights"`, the mean of every weight, which approximates the mean of
+    what the adapters do; `"changes"`, exactly the mean of their changes; `""`, nothing.  There is
+    no default that is right for every method, so a method that averages says how."""
     fuses: ClassVar[bool] = False
     """Whether an adapter stands on several side by side: `stack(fuse(a, b), this)`."""
     rounds: ClassVar[int] = 1
@@ -267,9 +272,17 @@ class Method(ABC):
         """Return config and weights of the weighted mean of adapters with this config.
 
         `members` map full keys (`ffn_block.3.down`) to tensors.  The default is the mean of every
-        tensor, which is right where the output is what is averaged only approximately; a method
-        with an exact form overrides it.
+        tensor, for methods whose `averages` says so; a method with another form overrides it.
+
+        Raises:
+            MethodError: the method has no average.
         """
+        if not self.averages:
+            raise MethodError(
+                f"method `{self.name}` does not say what the mean of its adapters is",
+                hint="its author sets `averages`, and overrides `average` if the mean of every "
+                "weight is not it",
+            )
         mean = {}
         for key, first in members[0].items():
             total = first * coefficients[0]

@@ -109,6 +109,7 @@ class Bottleneck(Method):
 
     name = "bottleneck"
     run = "bottleneck"
+    averages = "weights"
     scheme = "MAD-X"
     Config = BottleneckConfig
     language_defaults: ClassVar[Mapping[str, Any]] = {"reduction": 2.0, "invertible": True}

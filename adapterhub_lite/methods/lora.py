@@ -103,6 +103,7 @@ class LoRA(Method):
 
     name = "lora"
     run = "lora"
+    averages = "changes"
     Config = LoRAConfig
 
     def parts(self, config: LoRAConfig) -> tuple[str, ...]:

@@ -49,6 +49,7 @@ class Prefix(Method):
 
     name = "prefix"
     run = "prefix"
+    averages = "weights"
     Config = PrefixConfig
 
     def parts(self, config: PrefixConfig) -> tuple[str, ...]:

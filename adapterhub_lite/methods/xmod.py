@@ -56,6 +56,7 @@ class Xmod(Method):
 
     name = "xmod"
     run = "xmod"
+    averages = "weights"
     Config = XmodConfig
 
     def parts(self, config: XmodConfig) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from adapterhub_lite.families import LINEAR_PARTS
 from adapterhub_lite.model.anatomy import Anatomy
 from adapterhub_lite.model.attach import attach
 from adapterhub_lite.model.base import Base
+from adapterhub_lite.model.loaded import LoadedAdapter
 from adapterhub_lite.plugins import load
 from adapterhub_lite.testing.adapters import logits, random_adapter
 from adapterhub_lite.testing.kit import Bases, Batch, Kit
@@ -197,20 +198,30 @@ class Effects(Kit):
 
     def test_merged_equals_unmerged(self, bases: Bases, batch: Batch, family: str) -> None:
         base = bases(family)
-        anatomy = Anatomy(base.model, load().families)
         adapter = self.adapter(base, scale=0.1)
-        config = self._config()
-        deltas = [
-            self.method.delta(site, config, adapter.at(site))
-            for site in self.method.sites(anatomy, config, ())
-            if site.part in LINEAR_PARTS
-        ]
-        if not deltas or any(delta is None for delta in deltas):
+        if not self._merges(base, adapter):
             return
         with self.attach(base, adapter):
             unmerged = logits(base, batch)
         with self.attach(base, adapter, merge=True):
             torch.testing.assert_close(logits(base, batch), unmerged, atol=1e-4, rtol=0)
+
+    def test_two_merged_equal_two_unmerged(self, bases: Bases, batch: Batch, family: str) -> None:
+        """The upper adapter's change starts from the weight with the lower one's already in it."""
+        base = bases(family)
+        adapters = self.adapters(
+            base, self.adapter(base, scale=0.1), self.adapter(base, "b", seed=2, scale=0.1)
+        )
+        if not self.stacks or self.method.fuses or not self._merges(base, adapters["a"]):
+            return
+        with attach(base, "stack(a, b)", adapters=adapters):
+            unmerged = logits(base, batch)
+        with attach(base, "stack(a, b)", adapters=adapters, merge=True):
+            difference = (logits(base, batch) - unmerged).abs().max().item()
+        assert difference < 1e-4, (
+            f"merged, a stack of two is off by {difference:.1e}: `delta` must start from "
+            "`site.weight`, which has the changes of the adapters below in it, as `step` does"
+        )
 
     def test_the_mean_of_an_adapter_with_itself(
         self, bases: Bases, batch: Batch, family: str
@@ -230,6 +241,15 @@ class Effects(Kit):
         mean = dataclasses.replace(adapter, config=config, weights=weights)
         with self.attach(base, mean):
             torch.testing.assert_close(logits(base, batch), expected, atol=1e-4, rtol=0)
+
+    def _merges(self, base: Base, adapter: LoadedAdapter) -> bool:
+        anatomy = Anatomy(base.model, load().families)
+        deltas = [
+            self.method.delta(site, adapter.config, adapter.at(site))
+            for site in self.method.sites(anatomy, adapter.config, ())
+            if site.part in LINEAR_PARTS
+        ]
+        return bool(deltas) and all(delta is not None for delta in deltas)
 
 
 def _hooks(base: Base) -> int:

@@ -25,6 +25,7 @@ from adapterhub_lite.model.loaded import (
     read_weights,
 )
 from adapterhub_lite.plugins import HEAVY, load
+from adapterhub_lite.testing import elsewhere
 from adapterhub_lite.testing.adapters import logits
 from adapterhub_lite.testing.kit import Bases, Batch, Kit
 
@@ -37,6 +38,19 @@ class Keeping(Kit):
         first, again = (self.adapter(base, scale=0, seed=7).weights for _ in range(2))
         other = [key for key in first if not torch.equal(first[key], again[key])]
         assert not other, f"drawn twice with one seed, {other} differ"
+
+    def test_fresh_weights_are_float32_and_apart(self, bases: Bases, family: str) -> None:
+        weights = self.adapter(bases(family), scale=0).weights
+        other = {key: str(t.dtype) for key, t in weights.items() if t.dtype != torch.float32}
+        assert not other, f"fresh weights are float32, found {other}"
+        owners: dict[int, str] = {}
+        for key, tensor in weights.items():
+            first = owners.setdefault(tensor.untyped_storage().data_ptr(), key)
+            assert first == key, f"`{first}` and `{key}` share memory: training one changes both"
+            values = tensor.untyped_storage().nbytes() // tensor.element_size()
+            assert values >= tensor.numel(), (
+                f"`{key}` is expanded from fewer numbers, which share memory: add `.clone()`"
+            )
 
     def test_save_and_load(self, bases: Bases, batch: Batch, family: str, tmp_path: Path) -> None:
         base = bases(family)
@@ -51,6 +65,28 @@ class Keeping(Kit):
             expected = logits(base, batch)
             attached.use("b")
             torch.testing.assert_close(logits(base, batch), expected, atol=1e-5, rtol=0)
+
+    def test_another_process_computes_the_same(
+        self, bases: Bases, batch: Batch, tmp_path: Path
+    ) -> None:
+        """Saved here, and read in an interpreter with other hashes and no state of this one."""
+        family = self.families[0]
+        base = bases(family)
+        adapters = self.adapters(base, self.adapter(base))
+        with attach(base, self.composition(), adapters=adapters):
+            expected = logits(base, batch)
+        for adapter in adapters.values():
+            config = adapter.config.to_mapping()
+            order = elsewhere.Order(
+                adapter.ref, adapter.kind.value, config, adapter.leave_out, adapter.digest
+            )
+            elsewhere.write(tmp_path, order, adapter.method, adapter.weights)
+        found = elsewhere.compute(tmp_path, family, self.composition(), batch)
+        difference = (found - expected).abs().max().item()
+        assert difference < 1e-4, (
+            f"in another process the same adapter has other outputs, by {difference:.1e}: it "
+            "depends on Python's `hash`, on time, or on what was computed before"
+        )
 
     def _read(self, base: Base, folder: Path) -> LoadedAdapter:
         """Return an adapter from its folder, checked as the host checks it: on no device."""
@@ -88,6 +124,10 @@ class Keeping(Kit):
         )
         left = [site.key for site in sites if site.layer == 1]
         assert not left, f"layer 1 is left out, but {left} are touched"
+        every = self.method.sites(Anatomy(base.model, load().families), self._config(), ())
+        expected = {site.key for site in every if site.layer != 1}
+        changed = sorted({site.key for site in sites} ^ expected)
+        assert not changed, f"with layer 1 left out, its neighbours change: {changed}"
 
     def test_the_config_is_frozen_and_survives_json(self) -> None:
         config = self._config()

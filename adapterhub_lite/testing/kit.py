@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +19,12 @@ from adapterhub_lite.model.base import Base, load_base
 from adapterhub_lite.model.loaded import LoadedAdapter
 from adapterhub_lite.plugins import load
 from adapterhub_lite.testing.adapters import random_adapter
-from adapterhub_lite.testing.models import MODEL_TYPES, save_tiny_base
+from adapterhub_lite.testing.models import (
+    ANATOMIES,
+    EVERY_FAMILY,
+    MODEL_TYPES,
+    save_tiny_base,
+)
 
 Bases = Callable[..., Base]
 """Gives the tiny base of a model type, and of a dtype: `bases("bert", dtype="bfloat16")`."""
@@ -53,7 +59,7 @@ class Kit:
 
     method: ClassVar[Method]
     config: ClassVar[Mapping[str, Any]] = {}
-    families: ClassVar[tuple[str, ...]] = MODEL_TYPES
+    families: ClassVar[tuple[str, ...]] = MODEL_TYPES if os.environ.get(EVERY_FAMILY) else ANATOMIES
     starts_as_identity: ClassVar[bool] = True
     stacks: ClassVar[bool] = True
     members: ClassVar[tuple[str, ...]] = ("first", "second")

@@ -63,6 +63,10 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "xmod": {**_ENCODER, "languages": ["en_XX", "gv_IM", "sw_KE"], "default_language": "en_XX"},
 }
 MODEL_TYPES = tuple(CONFIGS)
+ANATOMIES = ("bert", "xlm-roberta", "distilbert", "llama", "gpt2", "xmod")
+"""One model type for each distinct anatomy; roberta, mistral and qwen2 share theirs with these."""
+EVERY_FAMILY = "AHL_EVERY_FAMILY"
+"""Environment variable: if it is set, the kit runs on all of `MODEL_TYPES`."""
 DECODERS = ("llama", "mistral", "qwen2", "gpt2")
 
 

@@ -15,18 +15,21 @@ compared as well, so write it with torch operations.
 
 from __future__ import annotations
 
+from adapterhub_lite.testing.averaging import Averaging
+from adapterhub_lite.testing.conditions import Conditions
 from adapterhub_lite.testing.effects import Effects
 from adapterhub_lite.testing.keeping import Keeping
 from adapterhub_lite.testing.worked import WorkedExample
 
 
-class MethodSuite(Effects, Keeping, WorkedExample):
+class MethodSuite(Effects, Conditions, Averaging, Keeping, WorkedExample):
     """Checks that every method must pass.  Subclass it and set `method`.
 
     Attributes:
         method: the method under test.
         config: config values to test with; small ones find more.
-        families: model types to run on; all that have an anatomy row by default.
+        families: model types to run on; left out, one for each distinct anatomy, or all if the
+            environment has `AHL_EVERY_FAMILY=1`.
         starts_as_identity: a fresh adapter changes nothing; over equal members, for a method that
             fuses, it leaves what each of them does.
         stacks: two adapters of this method may stand on one another.

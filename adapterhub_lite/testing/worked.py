@@ -78,7 +78,9 @@ class WorkedExample(Kit):
         config = self._config()
         for site, own in self._drawn_sites():
             with torch.no_grad():
-                self._watch(site, config, own)
+                self._watch(site, config, self._inputs(site), own)
+                plain = {name: tensor.detach() for name, tensor in self._inputs(site).items()}
+                self._watch(site, config, plain, {k: t.detach() for k, t in own.items()})
 
     def _drawn_sites(self) -> list[tuple[Site, dict[str, Tensor]]]:
         shape, config = Shape(), self._config()
@@ -95,8 +97,9 @@ class WorkedExample(Kit):
             return _tensors("state", *self.members, width=site.width)
         return _inputs(site)
 
-    def _watch(self, site: Site, config: Any, own: dict[str, Tensor]) -> None:
-        inputs = self._inputs(site)
+    def _watch(
+        self, site: Site, config: Any, inputs: dict[str, Tensor], own: dict[str, Tensor]
+    ) -> None:
         given = {**inputs, **own}
         if site.weight is not None and not self.method.fuses:
             given["y"] = inputs["y"] = base_output(site, inputs["x"])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -138,19 +137,16 @@ def test_every_language_gets_an_answer_or_a_reason(shipped: Home) -> None:
         if tag != "mul"
     }
     assert len(tags) > 120
-    answered, times = 0, []
+    answered = 0
     for tag in sorted(tags):
         for base in (MBERT, "xlm-roberta-base", "xlm-roberta-large", "AdapterHub/xmod-base"):
-            start = time.perf_counter()
             said = ""
             try:
                 answered += bool(resolve("en", tag, task="ner", base=base, home=shipped).pulls)
             except NoResolutionError as error:
                 said = error.message
             assert not said or "Because" in said
-            times.append(time.perf_counter() - start)
     assert answered >= 2 * len(tags)
-    assert sorted(times)[len(times) // 2] < 0.05  # a few ms; the rest is a busy machine
 
 
 def test_search_finds_by_language_name_task_and_author(shipped: Home, ahl_json: Json) -> None:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from adapterhub_lite.methods.base import Flow, MethodConfig, ModelShape, Site, Weights
+from adapterhub_lite.methods.base import Flow, Method, MethodConfig, ModelShape, Site, Weights
 from adapterhub_lite.methods.config import option
 from adapterhub_lite.model.anatomy import Anatomy
 from tests.testing.sound import Sound, SoundConfig, SoundFusion
@@ -58,12 +58,11 @@ class WrongScaling(Sound):
     """the change is scaled by the wrong factor"""
 
     def change(self, site: Site, config: Any, weights: Weights, x: Tensor) -> Tensor:
-        change: Tensor = super().change(site, config, weights, x) / config.rank
-        return change
+        return super().change(site, config, weights, x) / 2
 
     def delta(self, site: Site, config: Any, weights: Weights) -> Tensor | None:
         change = super().delta(site, config, weights)
-        return None if change is None else change / config.rank
+        return None if change is None else change / 2
 
 
 class ScalesTheBias(Sound):
@@ -295,3 +294,190 @@ class SharesOfTheWrongAxis(SoundFusion):
 
     def shares(self, weights: Weights) -> Tensor:
         return weights["share"].softmax(dim=1) * weights["share"].shape[1] / 2
+
+
+class OtherSignInHalfPrecision(Sound):
+    """in half precision it does something else"""
+
+    def change(self, site: Site, config: Any, weights: Weights, x: Tensor) -> Tensor:
+        change = super().change(site, config, weights, x)
+        return -change if x.dtype == torch.bfloat16 else change
+
+
+class ReadsPadding(Sound):
+    """padding takes part in a mean over the tokens"""
+
+    def change(self, site: Site, config: Any, weights: Weights, x: Tensor) -> Tensor:
+        change = super().change(site, config, weights, x)
+        return change + change.mean(dim=1, keepdim=True)
+
+
+class DividesByTheLength(Sound):
+    """the change is divided by the length of the batch"""
+
+    def change(self, site: Site, config: Any, weights: Weights, x: Tensor) -> Tensor:
+        return super().change(site, config, weights, x) / x.shape[1]
+
+
+class FirstPlaceOnly(Sound):
+    """it works at the first place of the tensor alone"""
+
+    def change(self, site: Site, config: Any, weights: Weights, x: Tensor) -> Tensor:
+        change = super().change(site, config, weights, x)
+        return torch.cat([change[:, :1], torch.zeros_like(change[:, 1:])], dim=1)
+
+
+class IdleOnOneToken(Sound):
+    """it does nothing where a pass has one token"""
+
+    def change(self, site: Site, config: Any, weights: Weights, x: Tensor) -> Tensor:
+        change = super().change(site, config, weights, x)
+        return change * 0 if x.shape[1] == 1 else change
+
+
+class ReadsTheNextToken(Sound):
+    """it reads the next token in a decoder"""
+
+    def change(self, site: Site, config: Any, weights: Weights, x: Tensor) -> Tensor:
+        change = super().change(site, config, weights, x)
+        return change + change.roll(-1, dims=1)
+
+
+class OffInTraining(Sound):
+    """it is off in training mode"""
+
+    def step(self, site: Site, config: Any, weights: Weights, flow: Flow, state: Tensor) -> Tensor:
+        return state if flow.training else super().step(site, config, weights, flow, state)
+
+
+class KeepsAProduct(Sound):
+    """a product of weights is kept while they are trained"""
+
+    def __init__(self) -> None:
+        self.products: dict[tuple[str, int], Tensor] = {}
+
+    def change(self, site: Site, config: Any, weights: Weights, x: Tensor) -> Tensor:
+        if torch.is_grad_enabled():
+            return super().change(site, config, weights, x)
+        key = (site.key, weights["A"].data_ptr())
+        if key not in self.products:
+            self.products[key] = weights["B"] @ weights["A"] * (config.alpha / config.rank)
+        return x @ self.products[key].T
+
+
+class CountsItsPasses(Sound):
+    """a pass leaves something behind"""
+
+    def __init__(self) -> None:
+        self.passes = 0
+
+    def change(self, site: Site, config: Any, weights: Weights, x: Tensor) -> Tensor:
+        self.passes += 1
+        return super().change(site, config, weights, x) / self.passes
+
+
+class SeedsTheGenerator(Sound):
+    """the global generator is seeded in every pass"""
+
+    def change(self, site: Site, config: Any, weights: Weights, x: Tensor) -> Tensor:
+        torch.manual_seed(0)
+        return super().change(site, config, weights, x)
+
+
+class DrawsFromHashes(Sound):
+    """a fixed matrix is drawn from Python's hashes"""
+
+    def change(self, site: Site, config: Any, weights: Weights, x: Tensor) -> Tensor:
+        generator = torch.Generator().manual_seed(hash(site.key) % 2**31)
+        fixed = torch.randn(site.width, generator=generator)
+        return super().change(site, config, weights, x) * fixed
+
+
+class HalfAtBirth(Sound):
+    """fresh weights are in half precision"""
+
+    def init(self, site: Site, config: Any) -> dict[str, Tensor]:
+        return {key: value.half() for key, value in super().init(site, config).items()}
+
+
+class SharesMemory(Sound):
+    """fresh weights are expanded from fewer numbers"""
+
+    def init(self, site: Site, config: Any) -> dict[str, Tensor]:
+        return {**super().init(site, config), "B": torch.zeros(1, 1).expand(site.width, 2)}
+
+
+class TwoNamesOneTensor(Sound):
+    """two fresh weights are one tensor"""
+
+    def init(self, site: Site, config: Any) -> dict[str, Tensor]:
+        weights = super().init(site, config)
+        return {**weights, "again": weights["A"]}
+
+
+class DropsTheLayerAbove(Sound):
+    """a layer that is left out takes its neighbour along"""
+
+    def sites(self, shape: ModelShape, config: Any, leave_out: Sequence[int]) -> list[Site]:
+        more = [layer + 1 for layer in leave_out]
+        return super().sites(shape, config, [*leave_out, *more])
+
+
+class WritesWithoutGradients(Sound):
+    """the input is written into where it needs no gradient"""
+
+    def transform(self, site: Site, config: Any, weights: Weights, x: Tensor, y: Tensor) -> Tensor:
+        if not x.requires_grad:
+            x.mul_(1.01)
+        return super().transform(site, config, weights, x, y)
+
+
+class ScalesTheBaseAlone(Sound):
+    """in a stack it starts from the base's weight, merged from that with the changes below"""
+
+    def change(self, site: Site, config: Any, weights: Weights, x: Tensor) -> Tensor:
+        assert site.weight is not None
+        return x @ (site.weight.to(x.dtype) * self.factor(config, weights)).T
+
+    def delta(self, site: Site, config: Any, weights: Weights) -> Tensor | None:
+        assert site.weight is not None
+        return site.weight * self.factor(config, weights)
+
+    def factor(self, config: Any, weights: Weights) -> Tensor:
+        product: Tensor = weights["B"] @ weights["A"] * (config.alpha / config.rank)
+        return product
+
+
+class MeanOfTheFactors(Sound):
+    """the factors of a product are averaged one by one"""
+
+    averages = "changes"
+
+    def average(
+        self, config: Any, members: Sequence[Mapping[str, Tensor]], coefficients: Sequence[float]
+    ) -> tuple[Any, dict[str, Tensor]]:
+        return Method.average(self, config, members, coefficients)
+
+
+class MeanIsTheFirst(Sound):
+    """the mean is the first member"""
+
+    def average(
+        self, config: Any, members: Sequence[Mapping[str, Tensor]], coefficients: Sequence[float]
+    ) -> tuple[Any, dict[str, Tensor]]:
+        return config, dict(members[0])
+
+
+class MeanWithoutCoefficients(Sound):
+    """the mean forgets the coefficients"""
+
+    def average(
+        self, config: Any, members: Sequence[Mapping[str, Tensor]], coefficients: Sequence[float]
+    ) -> tuple[Any, dict[str, Tensor]]:
+        return super().average(config, members, [1 / len(members)] * len(members))
+
+
+class SaysNoSuchMean(Sound):
+    """`averages` is a word that means nothing"""
+
+    averages = "sometimes"

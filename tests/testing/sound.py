@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -24,6 +24,7 @@ class SoundConfig(MethodConfig):
 class Sound(SiteMethod):
     name = "sound"
     Config: ClassVar[type[MethodConfig]] = SoundConfig
+    averages = "changes"
 
     def init(self, site: Site, config: Any) -> dict[str, Tensor]:
         return {
@@ -42,6 +43,20 @@ class Sound(SiteMethod):
         change: Tensor = weights["B"] @ weights["A"] * (config.alpha / config.rank)
         return change
 
+    def average(
+        self, config: Any, members: Sequence[Mapping[str, Tensor]], coefficients: Sequence[float]
+    ) -> tuple[Any, dict[str, Tensor]]:
+        mean = {}
+        for key in members[0]:
+            tensors = [member[key] for member in members]
+            if key.endswith("B"):
+                scaled = [c * B for c, B in zip(coefficients, tensors, strict=True)]
+                mean[key] = torch.cat(scaled, dim=1)
+            else:
+                mean[key] = torch.cat(tensors, dim=0)
+        many = len(members)
+        return replace(config, rank=config.rank * many, alpha=config.alpha * many), mean
+
 
 class SoundSuite(MethodSuite):
     """Not collected by its name: the tests call its checks one by one."""
@@ -54,6 +69,13 @@ class SoundSuite(MethodSuite):
         return x @ (weight + 3.0 * own["B"] @ own["A"]).T + bias
 
 
+class DecoderSuite(SoundSuite):
+    """The same on a decoder, for what only those can show: caches, later tokens, left padding."""
+
+    __test__ = False
+    families = ("llama",)
+
+
 @dataclass(frozen=True)
 class FusionConfig(MethodConfig):
     members: tuple[str, ...] = option((), "digests of the members")
@@ -64,6 +86,7 @@ class SoundFusion(Method):
     name = "sound_fusion"
     Config: ClassVar[type[MethodConfig]] = FusionConfig
     fuses = True
+    averages = "weights"
 
     def members(self, config: Any) -> tuple[str, ...]:
         found: tuple[str, ...] = config.members

@@ -12,7 +12,7 @@ import pytest
 from adapterhub_lite.testing import MethodSuite, load_method
 from adapterhub_lite.testing.kit import Bases, small_batch, tiny_bases
 from tests.testing import faulty
-from tests.testing.sound import FusionSuite, Sound, SoundSuite
+from tests.testing.sound import DecoderSuite, FusionSuite, Sound, SoundSuite
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "write-a-plugin.md"
 
@@ -49,7 +49,31 @@ FAULTS: dict[str, tuple[str, str]] = {
     "TakesMembersInAnyOrder": ("other_members_are_refused", "DID NOT RAISE"),
     "SharesThatDoNotSumToOne": ("a_fresh_adapter_changes_nothing", "changes the output"),
     "SharesOfTheWrongAxis": ("the_worked_example", "output is off"),
+    "OtherSignInHalfPrecision": ("half_precision_is_close", "in bfloat16"),
+    "ReadsPadding": ("padding_changes_nothing", "does the method look at padding"),
+    "DividesByTheLength": ("padding_changes_nothing", "how long the batch is"),
+    "FirstPlaceOnly": ("padding_on_the_left_changes_nothing", "place in the tensor"),
+    "IdleOnOneToken": ("a_cache_changes_nothing", "how many tokens a pass has"),
+    "ReadsTheNextToken": ("no_token_reads_a_later_one", "follows a later token"),
+    "OffInTraining": ("training_mode_without_dropout_is_evaluation", "with dropout off"),
+    "KeepsAProduct": ("a_step_is_seen_in_evaluation", "computed from the old weights"),
+    "CountsItsPasses": ("a_pass_leaves_no_trace", "counts or keeps something"),
+    "SeedsTheGenerator": ("random_numbers_are_left_alone", "global generator"),
+    "DrawsFromHashes": ("another_process_computes_the_same", "Python's `hash`"),
+    "HalfAtBirth": ("fresh_weights_are_float32_and_apart", "are float32, found"),
+    "SharesMemory": ("fresh_weights_are_float32_and_apart", "expanded from fewer numbers"),
+    "TwoNamesOneTensor": ("fresh_weights_are_float32_and_apart", "share memory"),
+    "DropsTheLayerAbove": ("left_out_layers_have_no_weights", "its neighbours change"),
+    "WritesWithoutGradients": ("inputs_are_not_written_to", r"wrote into \['x'\]"),
+    "ScalesTheBaseAlone": ("two_merged_equal_two_unmerged", "must start from"),
+    "MeanOfTheFactors": ("the_mean_is_what_the_method_says", "off the mean of the changes"),
+    "MeanIsTheFirst": ("the_mean_is_what_the_method_says", "off the mean of the changes"),
+    "MeanWithoutCoefficients": ("the_mean_is_what_the_method_says", "off the mean"),
+    "SaysNoSuchMean": ("the_mean_is_what_the_method_says", "`averages` is one of"),
 }
+
+ON_DECODERS = {"FirstPlaceOnly", "IdleOnOneToken", "ReadsTheNextToken"}
+"""Faults that show only on a decoder."""
 
 IMPORTS_TORCH = """
 from dataclasses import dataclass
@@ -101,7 +125,7 @@ WITHOUT_TORCH = "importing_the_plugin_does_not_import_torch"
 
 
 @pytest.mark.parametrize("name", [n for n in checks() if n != WITHOUT_TORCH])
-@pytest.mark.parametrize("suite", [SoundSuite, FusionSuite])
+@pytest.mark.parametrize("suite", [SoundSuite, DecoderSuite, FusionSuite])
 def test_the_sound_methods_pass(
     name: str, suite: type[MethodSuite], bases: Bases, tmp_path: Path
 ) -> None:
@@ -117,7 +141,13 @@ def test_each_fault_is_caught_by_its_check(
     if name == "detach_restores_everything":  # it spoils the base that it is run on
         bases = tiny_bases(tmp_path_factory.mktemp("spoilt"))
     with pytest.raises((Exception, pytest.fail.Exception), match=message):
-        check(name, FusionSuite if method.fuses else SoundSuite, bases, tmp_path, method)
+        check(name, suite_for(fault), bases, tmp_path, method)
+
+
+def suite_for(fault: str) -> type[MethodSuite]:
+    if fault in ON_DECODERS:
+        return DecoderSuite
+    return FusionSuite if getattr(faulty, fault).fuses else SoundSuite
 
 
 def test_wrong_scaling_passes_all_but_the_worked_example(bases: Bases, tmp_path: Path) -> None:
