@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from adapterhub_lite.merged import merge
     from adapterhub_lite.model.attach import Attachment, attach
     from adapterhub_lite.model.base import Base, load_base
+    from adapterhub_lite.model.fresh import new_adapter
     from adapterhub_lite.prediction import predict
     from adapterhub_lite.registry import Registry
     from adapterhub_lite.resolver import Request, Resolution, resolve
@@ -53,6 +54,7 @@ __all__ = [
     "evaluate",
     "load_base",
     "merge",
+    "new_adapter",
     "parse",
     "predict",
     "resolve",
@@ -72,6 +74,7 @@ _NAMES = {
     "merged": ("merge",),
     "model.attach": ("Attachment", "attach"),
     "model.base": ("Base", "load_base"),
+    "model.fresh": ("new_adapter",),
     "prediction": ("predict",),
     "registry": ("Registry",),
     "resolver": ("Request", "Resolution", "resolve"),

@@ -87,6 +87,13 @@ class Anatomy:
             return Site(part, layer, width, width, bias=bias)
         return Site(part, layer, self.hidden_size, self.hidden_size)
 
+    def renew(self, site: Site) -> None:
+        """Give a site the model's weights of now: views do not follow a model that is moved."""
+        fresh = self.site(site.part, site.layer)
+        assert fresh is not None
+        for name in ("weight", "bias"):
+            object.__setattr__(site, name, getattr(fresh, name))  # a site is frozen for methods
+
     def module(self, part: str, layer: int | None = None) -> nn.Module | None:
         """Return the module of a part; for a block, the one whose output is the block's result."""
         if part.startswith(BY_PATH):

@@ -18,20 +18,23 @@ from torch import Tensor, nn
 from adapterhub_lite.errors import AttachError
 from adapterhub_lite.methods.base import Memory, Site
 from adapterhub_lite.model.compile import Compiled
-from adapterhub_lite.model.rows import Plan, arrange
+from adapterhub_lite.model.hooks import Uncopied
+from adapterhub_lite.model.rows import Plan, arrange, check_size
 
 NAME = "adapterhub_lite"
 SUPPORTED = ("eager", "sdpa")
 
 
-class ConfigView:
+class ConfigView(Uncopied):
     """A model's config, seen through: all as it is, but another attention function.
 
-    `_attn_implementation` is where every attention module of transformers looks.
+    `_attn_implementation` is where every attention module of transformers looks.  `under` is what
+    the module had before: the config, or the view of an attachment that this one covers.
     """
 
-    def __init__(self, original: Any, site: Site, planner: Callable[[], Plan | None]) -> None:
-        self.original = original
+    def __init__(self, under: Any, site: Site, planner: Callable[[], Plan | None]) -> None:
+        self.under = under
+        self.original: Any = under.original if isinstance(under, ConfigView) else under
         self.site = site
         self.planner = planner
         self._attn_implementation = NAME
@@ -51,8 +54,8 @@ def view_attention(
     from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
     before: Any = module.config
-    original = before.original if isinstance(before, ConfigView) else before  # a suspended one
-    implementation = original._attn_implementation
+    view = ConfigView(before, site, planner)
+    implementation = view.original._attn_implementation
     if implementation not in SUPPORTED:
         raise AttachError(
             f"prefixes work with attention {' or '.join(SUPPORTED)}, "
@@ -60,7 +63,7 @@ def view_attention(
             hint='load it with `attn_implementation="sdpa"`',
         )
     ALL_ATTENTION_FUNCTIONS.register(NAME, _attend)
-    module.config = ConfigView(original, site, planner)  # type: ignore[assignment]  # a view of it
+    module.config = view  # type: ignore[assignment]  # it is seen as a config
 
     def undo() -> None:
         module.config = before
@@ -79,6 +82,9 @@ def _attend(
     """Attention over memory and text.  Shapes: (rows, heads, tokens, head width)."""
     view: Any = module.config
     plan: Plan | None = view.planner()
+    while plan is None and isinstance(view.under, ConfigView):  # a covered one's recomputation
+        view = view.under
+        plan = view.planner()
     inner = _Inner(module, view, settings)
     if plan is None:
         return inner(query, key, value, attention_mask)
@@ -86,8 +92,7 @@ def _attend(
         return inner.with_memory(plan.whole, query, key, value, mask=attention_mask)
     if all(view.site.key not in group.compiled.runs for group in plan.groups):
         return inner(query, key, value, attention_mask)
-    if query.shape[0] != plan.size:
-        raise AttachError(f"this batch has {query.shape[0]} rows, `rows(...)` named {plan.size}")
+    check_size(plan, query.shape[0])
     tensors = [arrange(plan, t) for t in (query, key, value)]
     mask = attention_mask
     per_row = mask is not None and mask.shape[0] == query.shape[0]

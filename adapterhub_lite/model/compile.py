@@ -27,7 +27,7 @@ class Step:
     """One adapter at one site."""
 
     adapter: LoadedAdapter
-    weights: Mapping[str, Tensor]
+    weights: dict[str, Tensor]
     members: tuple[Step, ...] = ()
     """What a fusing adapter stands on."""
 
@@ -76,6 +76,7 @@ class Compiled:
     memory_length: int = 0
     shift: int = 0
     """How many of those vectors count as positions in families with absolute ones."""
+    composition: Composition | None = None
 
 
 NOTHING = Compiled(adapters=(), runs={}, sites={})
@@ -118,6 +119,7 @@ def compile_composition(composition: Composition, lookup: Lookup, anatomy: Anato
         head=(top.head, top.head_weights()) if top and top.head else None,
         memory_length=_memory_length(runs, sites, shifting=False),
         shift=_memory_length(runs, sites, shifting=True),
+        composition=composition,
     )
 
 

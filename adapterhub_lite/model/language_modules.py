@@ -12,6 +12,7 @@ none, an adapter without module below it is an error, and the base alone runs no
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -24,6 +25,7 @@ from adapterhub_lite.families import BY_PATH
 from adapterhub_lite.methods.base import Site
 from adapterhub_lite.model.anatomy import Anatomy
 from adapterhub_lite.model.compile import NOTHING, Compiled
+from adapterhub_lite.model.hooks import Hook
 from adapterhub_lite.model.module_tables import module_names
 from adapterhub_lite.model.rows import Plan
 from adapterhub_lite.model.sites import Planner, hook_site, run_site
@@ -43,13 +45,20 @@ def hook_part(anatomy: Anatomy, site: Site, planner: Planner) -> list[RemovableH
     return [*layer.watch(), *(layer.run_module() if site.part == MODULE else layer.run_block())]
 
 
+class _Passed(threading.local):
+    """What has passed through one layer in the forward pass that this thread is in."""
+
+    def __init__(self) -> None:
+        self.tensors: dict[str, Tensor] = {}
+
+
 class _Layer:
-    """One layer's owner of modules as it runs: what has passed through it so far."""
+    """One layer's owner of modules as it runs."""
 
     def __init__(self, anatomy: Anatomy, site: Site, modules: Modules, planner: Planner) -> None:
         self._planner = planner
         self._key = site.key
-        self._noted: dict[str, Tensor] = {}
+        self._passed = _Passed()
         owner = _module(anatomy, site, modules.owner)
         assert owner is not None
         self._owner: Any = owner
@@ -66,50 +75,51 @@ class _Layer:
     def watch(self) -> list[RemovableHandle]:
         """Note the sum s and the module's input h, from when the owner begins."""
         handles = [
-            self._owner.register_forward_pre_hook(self._note_stream),
-            self._dropout.register_forward_hook(self._note_sum),
+            self._owner.register_forward_pre_hook(Hook(self._note_stream)),
+            self._dropout.register_forward_hook(Hook(self._note_sum)),
         ]
         if self._before is not None:
-            handles.append(self._before.register_forward_hook(self._note_input))
+            handles.append(self._before.register_forward_hook(Hook(self._note_input)))
         return handles
 
     def _note_stream(self, _: nn.Module, inputs: tuple[Any, ...]) -> None:
-        self._noted.clear()
+        self._passed.tensors.clear()
         if self._planner() is not None:
-            self._noted["x"] = inputs[1]
+            self._passed.tensors["x"] = inputs[1]
 
     def _note_sum(self, _: nn.Module, __: Any, output: Tensor) -> None:
-        if "x" in self._noted and "s" not in self._noted:
-            self._noted["s"] = self._noted["h"] = output + self._noted["x"]
+        passed = self._passed.tensors
+        if "x" in passed and "s" not in passed:
+            passed["s"] = passed["h"] = output + passed["x"]
 
     def _note_input(self, _: nn.Module, __: Any, output: Tensor) -> None:
-        if "s" in self._noted:
-            self._noted["h"] = output
+        if "s" in self._passed.tensors:
+            self._passed.tensors["h"] = output
 
     def run_module(self) -> list[RemovableHandle]:
         """Replace what the module adds, before the owner's dropout."""
 
         def replace(module: nn.Module, inputs: tuple[Any, ...]) -> Any:
-            if "s" not in self._noted:
+            if "s" not in self._passed.tensors:
                 return None
-            h = self._noted["h"]
-            self._noted.clear()
+            h = self._passed.tensors["h"]
+            self._passed.tensors.clear()
             return run_site(self._planner(), self._key, h, inputs[0], None, module.training)
 
-        return [self._dropout.register_forward_pre_hook(replace)]
+        return [self._dropout.register_forward_pre_hook(Hook(replace))]
 
     def run_block(self) -> list[RemovableHandle]:
         """Replace the owner's output: the module's result y, the residual, and what is on top."""
 
         def note_result(_: nn.Module, __: Any, output: Tensor) -> None:
-            if "s" in self._noted and "r" in self._noted:
-                self._noted["y"] = output.clone()  # the owner adds the residual in place
-            elif "s" in self._noted:
-                self._noted["r"] = output
+            if "s" in self._passed.tensors and "r" in self._passed.tensors:
+                self._passed.tensors["y"] = output.clone()  # the owner adds the residual in place
+            elif "s" in self._passed.tensors:
+                self._passed.tensors["r"] = output
 
         def replace(owner: nn.Module, _: Any, __: Tensor) -> Tensor | None:
-            noted = dict(self._noted)
-            self._noted.clear()
+            noted = dict(self._passed.tensors)
+            self._passed.tensors.clear()
             if "y" not in noted:
                 return None
             x = noted["h" if self._owner.ln_before_adapter else "s"]
@@ -120,8 +130,8 @@ class _Layer:
             return None if new is None else new + x
 
         return [
-            self._dropout.register_forward_hook(note_result),
-            self._owner.register_forward_hook(replace),
+            self._dropout.register_forward_hook(Hook(note_result)),
+            self._owner.register_forward_hook(Hook(replace)),
         ]
 
     def _norm(self, y: Tensor, x: Tensor) -> Tensor:
@@ -168,7 +178,7 @@ def hook_rows(
             return (inputs[0], rows, *inputs[2:]), named
         return inputs, {**named, name: rows}
 
-    return [anatomy.trunk.register_forward_pre_hook(before, with_kwargs=True).remove]
+    return [anatomy.trunk.register_forward_pre_hook(Hook(before), with_kwargs=True).remove]
 
 
 def _places(plan: Plan | None, default: int | None, *, given: bool) -> Tensor | None:

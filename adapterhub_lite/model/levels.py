@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from torch import nn
+
 from adapterhub_lite import digests
 from adapterhub_lite.composition import Average, Composition, Fuse, Parallel, Ref, Stack
 from adapterhub_lite.errors import AttachError, CompositionError
@@ -145,6 +147,12 @@ def _average(composition: Average, lookup: Lookup) -> LoadedAdapter:
     for part in composition.parts:
         members.append(_single(part, lookup, "an average"))
     first = members[0]
+    for member in members:
+        if any(isinstance(tensor, nn.Parameter) for tensor in member.weights.values()):
+            raise CompositionError(
+                f"member `{member.ref}` of an average cannot be trained: the mean is made once",
+                hint="train it by itself, and average afterwards",
+            )
     for other in members[1:]:
         if (other.method.name, other.config, other.leave_out) != (
             first.method.name,

@@ -21,17 +21,18 @@ def merge_weights(compiled: Compiled, anatomy: Anatomy) -> Iterator[Callable[[],
     Raises:
         AttachError: a method that cannot be merged; what was changed before can be undone.
     """
+    kept: set[nn.Module] = set()
     for key, runs in compiled.runs.items():
         site = compiled.sites[key]
         steps = [step for run in runs for step in run.steps]
+        module = anatomy.module(site.part, site.layer)
+        assert module is not None
         if site.part in LOOKUP_PARTS:
-            module = anatomy.module(site.part, site.layer)
-            assert module is not None
             yield _replace_table(module, site, steps)
             continue
-        for own in (site.weight, site.bias):
-            if own is not None:
-                yield _restorer(own)
+        if module not in kept:  # several parts may be slices of one module
+            kept.add(module)
+            yield _restorer(module)
         for step in steps:
             for own, change in zip((site.weight, site.bias), _changes(site, step), strict=True):
                 if own is not None and change is not None:
@@ -56,14 +57,23 @@ def _replace_table(module: nn.Module, site: Site, steps: list[Step]) -> Callable
     for step in steps:
         table += _changes(site, step)[0].t()
     module.register_parameter("weight", nn.Parameter(table, requires_grad=False))
-    return lambda: module.register_parameter("weight", kept)
+
+    def restore() -> None:
+        now = module.get_parameter("weight")  # the model may have been moved or cast meanwhile
+        kept.data = kept.data.to(now.device, now.dtype)
+        module.register_parameter("weight", kept)
+
+    return restore
 
 
-def _restorer(weight: Tensor) -> Callable[[], None]:
-    kept = weight.detach().clone()
+def _restorer(module: nn.Module) -> Callable[[], None]:
+    """Keep a module's parameters; return what puts them back, wherever the module is by then."""
+    parameters = dict(module.named_parameters(recurse=False))
+    kept = {name: parameter.detach().clone() for name, parameter in parameters.items()}
 
     def restore() -> None:
         with torch.no_grad():
-            weight.copy_(kept)
+            for name, tensor in kept.items():
+                module.get_parameter(name).copy_(tensor)
 
     return restore

@@ -15,6 +15,7 @@ from torch.utils.hooks import RemovableHandle
 
 from adapterhub_lite.errors import AttachError
 from adapterhub_lite.model.compile import Compiled
+from adapterhub_lite.model.hooks import Hook
 from adapterhub_lite.model.rows import Plan
 
 Planner = Callable[[], Plan | None]
@@ -41,7 +42,7 @@ def hook_positions(module: nn.Module, planner: Planner, length: Length) -> Remov
             return inputs, {**named, "position_ids": moved}
         return (*inputs[:at], moved), named
 
-    return module.register_forward_pre_hook(before, with_kwargs=True)
+    return module.register_forward_pre_hook(Hook(before), with_kwargs=True)
 
 
 def _shift(plan: Plan, length: Length) -> int | Tensor:

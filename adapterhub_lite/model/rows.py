@@ -58,6 +58,19 @@ def plan_rows(rows: Sequence[Compiled]) -> Plan:
     return Plan(None, tuple(groups), order=forward, back=torch.argsort(forward))
 
 
+def check_size(plan: Plan, rows: int | None, expansion: int = 1) -> None:
+    """Raise `AttachError` where a batch has another number of rows than the plan has names.
+
+    `expansion` is into how many rows `generate` makes each one of its input.
+    """
+    if plan.size and rows is not None and rows != plan.size:
+        by = f" and `generate` makes {expansion} of each" if expansion > 1 else ""
+        raise AttachError(
+            f"this batch has {rows} rows, `rows(...)` named {plan.size}{by}",
+            hint="name one composition a row, in the batch's order",
+        )
+
+
 def by_rows(
     plan: Plan,
     key: str,
@@ -71,11 +84,7 @@ def by_rows(
     """
     if all(key not in group.compiled.runs for group in plan.groups):
         return None
-    if size != plan.size:
-        raise AttachError(
-            f"this batch has {size} rows, `rows(...)` named {plan.size}",
-            hint="name one composition a row, in the batch's order",
-        )
+    check_size(plan, size)
     parts = []
     for group in plan.groups:
         rows = slice(group.start, group.stop)

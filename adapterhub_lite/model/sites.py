@@ -6,6 +6,7 @@ the new output.  Modules, parameter names and the state dict of the base stay as
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -17,11 +18,29 @@ from adapterhub_lite.families import BLOCK_PARTS, BY_PATH, LOOKUP_PARTS
 from adapterhub_lite.methods.base import Flow, Site
 from adapterhub_lite.model.anatomy import Anatomy
 from adapterhub_lite.model.compile import Compiled
+from adapterhub_lite.model.hooks import Hook
 from adapterhub_lite.model.rows import Plan, arrange, by_rows
 
 Planner = Callable[[], Plan | None]
 Norm = Callable[[Tensor, Tensor], Tensor]
 """A block's result from its sub-layer's output and the residual stream."""
+
+
+class _Noted(threading.local):
+    """What one block has let pass in the forward pass that this thread is in."""
+
+    def __init__(self) -> None:
+        self.x: Tensor | None = None
+        """The residual stream."""
+        self.y: Tensor | None = None
+        """The sub-layer's output."""
+
+    def take(self) -> tuple[Tensor, Tensor | None]:
+        """Return both, and keep neither: they would hold memory until the next pass."""
+        x, y = self.x, self.y
+        self.x = self.y = None
+        assert x is not None
+        return x, y
 
 
 def hook_site(anatomy: Anatomy, site: Site, planner: Planner) -> list[RemovableHandle]:
@@ -36,7 +55,7 @@ def hook_site(anatomy: Anatomy, site: Site, planner: Planner) -> list[RemovableH
             new = run_site(planner(), site.key, inputs[0], inputs[0], None, module.training)
             return None if new is None else (new, *inputs[1:])
 
-        return [module.register_forward_pre_hook(before)]
+        return [module.register_forward_pre_hook(Hook(before))]
 
     span = anatomy.span(site.part)
 
@@ -53,7 +72,7 @@ def hook_site(anatomy: Anatomy, site: Site, planner: Planner) -> list[RemovableH
         new = run_site(plan, site.key, x, output[..., start:stop], None, module.training)
         return None if new is None else _with_slice(output, new, start, stop)
 
-    return [module.register_forward_hook(after)]
+    return [module.register_forward_hook(Hook(after))]
 
 
 def _with_slice(output: Tensor, new: Tensor, start: int, stop: int) -> Tensor:
@@ -136,23 +155,23 @@ def _hook_block(anatomy: Anatomy, site: Site, planner: Planner) -> list[Removabl
     sublayer = anatomy.within(site.layer, block.sublayer)
     assert entry is not None
     assert sublayer is not None
-    noted: dict[str, Tensor] = {}
+    noted = _Noted()
 
     def note_residual(_: nn.Module, inputs: tuple[Any, ...]) -> None:
         if planner() is not None:
-            noted["x"] = inputs[number]
+            noted.x = inputs[number]
 
-    handles = [entry.register_forward_pre_hook(note_residual)]
+    handles = [entry.register_forward_pre_hook(Hook(note_residual))]
     if block.norm is None:
 
         def replace(module: nn.Module, _: Any, output: Tensor) -> Tensor | None:
             plan = planner()
             if plan is None:
                 return None
-            x = noted.pop("x")
+            x, _ = noted.take()
             return run_site(plan, site.key, x, output, torch.add, module.training)
 
-        return [*handles, sublayer.register_forward_hook(replace)]
+        return [*handles, sublayer.register_forward_hook(Hook(replace))]
 
     norm = anatomy.within(site.layer, block.norm)
     assert norm is not None
@@ -161,21 +180,22 @@ def _hook_block(anatomy: Anatomy, site: Site, planner: Planner) -> list[Removabl
 
     def note_output(_: nn.Module, __: Any, output: Tensor) -> None:
         if planner() is not None:
-            noted["y"] = output
+            noted.y = output
 
     def norm_again(module: nn.Module, _: Any, output: Tensor) -> Tensor | None:
         plan = planner()
         if plan is None:
             return None
-        x, y = noted.pop("x"), noted.pop("y")
+        x, y = noted.take()
+        assert y is not None
         first = _first(output, module)
         new = run_site(plan, site.key, x, y, first, module.training, norm_keys=norm_keys)
         return None if new is None else _normed(plan, norm_keys, module, new + x)
 
     return [
         *handles,
-        sublayer.register_forward_hook(note_output),
-        norm.register_forward_hook(norm_again),
+        sublayer.register_forward_hook(Hook(note_output)),
+        norm.register_forward_hook(Hook(norm_again)),
     ]
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
@@ -84,7 +85,7 @@ class Source:
         self._plugins = plugins
         self._home = home
         self._memory = dict(memory)
-        self._trainable = frozenset(trainable)
+        self.trainable = frozenset(trainable)
         self._cache = cache
 
     def __call__(self, ref: str) -> LoadedAdapter:
@@ -112,25 +113,25 @@ class Source:
     def _find(self, ref: str) -> LoadedAdapter:
         if ref in self._memory:
             return self._placed(self._memory[ref], ref)
-        if self._cache is None or ref in self._trainable:
+        if self._cache is None or ref in self.trainable:
             return self._placed(self._read(ref), ref)
         key = self._key(ref)
         adapter = self._cache.get(key)
         if adapter is None:
             adapter = self._placed(self._read(ref), ref)
         self._cache.put(key, adapter)
-        return adapter
+        return replace(adapter, weights=dict(adapter.weights))  # tensors may be replaced (moving)
 
     def _placed(self, adapter: LoadedAdapter, ref: str) -> LoadedAdapter:
         parameter = next(self.base.model.parameters())
         adapter.to(parameter.dtype, parameter.device)
-        wrap = nn.Parameter if ref in self._trainable else Tensor.detach
+        wrap = nn.Parameter if ref in self.trainable else Tensor.detach
         adapter.weights = {key: wrap(tensor) for key, tensor in adapter.weights.items()}
         return adapter
 
     def _key(self, ref: str) -> _Key:
         """Return what an adapter in memory depends on; a name that moves to another is a miss."""
-        adapter = self._place().registry.get(ref)
+        adapter = self.home.registry.get(ref)
         parameter = next(self.base.model.parameters())
         where = (str(parameter.dtype), str(parameter.device))
         return (adapter.ref, adapter.digest, self.base.identity.fingerprint, *where)
@@ -140,11 +141,13 @@ class Source:
             ref,
             anatomy=self.anatomy,
             identity=self.base.identity,
-            home=self._place(),
+            home=self.home,
             plugins=self._plugins,
         )
 
-    def _place(self) -> Home:
+    @property
+    def home(self) -> Home:
+        """The home that refs are looked up in."""
         if self._home is None:
             from adapterhub_lite.home import Home
 

@@ -7,6 +7,7 @@ method's own work there (the inverse of an invertible part) then sees just those
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -50,7 +51,11 @@ def vocabulary_scores(base: Base, batch: Batch) -> Tensor:
             hint="use a base whose weights hold one (`...ForMaskedLM`, `...ForCausalLM`)",
         )
 
+    caller = threading.get_ident()
+
     def cut_out(_: nn.Module, inputs: tuple[Any, ...]) -> Any:
+        if threading.get_ident() != caller:  # other threads have places of their own
+            return None
         hidden = inputs[0]
         index = places.unsqueeze(-1).expand(-1, -1, hidden.shape[-1])
         return (hidden.gather(1, index), *inputs[1:])

@@ -6,6 +6,7 @@ each with the head that is on top of it.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
 BATCH = 32
 """Windows in one forward pass."""
+
+_encoding = threading.Lock()
+"""Fast tokenizers change settings of their own while they encode, which two threads must not."""
 
 Head = tuple["HeadSpec", "Mapping[str, Tensor]"]
 
@@ -60,7 +64,9 @@ def predict_examples(
 
     Raises:
         CompositionError: a head of another task type, or none.
+        AttachError: the attachment is detached, or covered by a later one.
     """
+    attachment.check_at_work()
     if not examples:
         return []
     if heads is None:
@@ -68,7 +74,8 @@ def predict_examples(
     _check_types(heads, task_type)
     base = attachment.base
     longest = pieces.max_length(base.tokenizer, base.model.config)
-    windows = task_type.encode(base.tokenizer, [_unlabelled(e) for e in examples], (), longest)
+    with _encoding:
+        windows = task_type.encode(base.tokenizer, [_unlabelled(e) for e in examples], (), longest)
     logits = _window_logits(attachment, task_type, windows, names, heads, batch_size=batch_size)
     parts: list[list[tuple[Window, Tensor]]] = [[] for _ in examples]
     for window, part in zip(windows, logits, strict=True):

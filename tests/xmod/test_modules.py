@@ -242,6 +242,7 @@ def test_without_default_language_the_base_alone_runs_no_module(made: Made, batc
     home, base = made("no default")
     nobody, mixed = own(base, batch, -1, -1, -1), own(base, batch, 2, -1, 2)
     with attach(base, {"sw": "tiny-sw", "none": None}, home=home) as attached:
+        attached.use(None)
         assert torch.equal(logits(base, batch), nobody)
         with attached.rows(["sw", "none", "sw"]):
             assert close(logits(base, batch), mixed)
