@@ -68,7 +68,7 @@ def attach(
         adapters: adapters already in memory, by ref; looked at before the home.
         trainable: refs whose weights become parameters with gradients, and parameters of the model
             until it is detached: an optimizer on `base.model.parameters()` or transformers'
-            `Trainer` trains them, `Attachment.save` keeps the result (docs/own-loop.md).
+            `Trainer` trains them, `Attachment.save` keeps the result (docs/attaching.md).
         merge: fold the composition into the base's weights, for methods that can (LoRA).
         cache: where adapters from the home stay for later compositions (`AdapterCache`).
 
