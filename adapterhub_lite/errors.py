@@ -127,12 +127,31 @@ class NoResolutionError(AhlError):
 
 
 def near(name: str, known: Iterable[str]) -> str:
-    """`, did you mean ...?` for names close to `name`, else what there is (at most eight)."""
+    """`did you mean ...?` for names close to `name`, else what there is (at most eight)."""
     names = sorted(set(known))
-    close = get_close_matches(name, names, n=3)
-    if close:
-        return "did you mean " + " or ".join(f"`{c}`" for c in close) + "?"
+    if similar := close(name, names):
+        return "did you mean " + " or ".join(f"`{c}`" for c in similar) + "?"
     if not names:
         return "there is none yet"
-    shown = ", ".join(f"`{n}`" for n in names[:8])
-    return f"known: {shown}" + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+    listed = ", ".join(f"`{n}`" for n in names[:8])
+    return f"known: {listed}" + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+
+
+def close(name: str, known: Iterable[str]) -> list[str]:
+    """Return at most three names that `name` may be a misspelling or a part of, best first.
+
+    Case, blanks, hyphens and underscores make no difference.
+    """
+    by_fold: dict[str, list[str]] = {}
+    for candidate in sorted(set(known)):
+        by_fold.setdefault(_fold(candidate), []).append(candidate)
+    folded = _fold(name)
+    hits = [fold for fold in by_fold if sorted(fold) == sorted(folded)]  # swapped letters
+    hits = hits or get_close_matches(folded, by_fold, n=3)
+    if not hits and len(folded) > 1:
+        hits = sorted((fold for fold in by_fold if folded in fold), key=len)
+    return [candidate for hit in hits for candidate in by_fold[hit]][:3]
+
+
+def _fold(name: str) -> str:
+    return name.casefold().replace("_", "-").replace(" ", "-")

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from adapterhub_lite import home_settings, trust
 from adapterhub_lite import manifest as manifests
-from adapterhub_lite.errors import HomeError, WeightsError
+from adapterhub_lite.errors import HomeError, UsageError, WeightsError
 from adapterhub_lite.foreign.text import command
 
 if TYPE_CHECKING:
@@ -41,19 +41,33 @@ class Home:
     objects_url: str
 
     @classmethod
-    def find(cls, path: str | Path | None = None) -> Home:
+    def find(cls, path: Home | str | Path | None = None) -> Home:
         """Return the home at `path`, else `AHL_HOME`, else the nearest upwards, else the user's.
+
+        A home that is open already is returned as it is, so whoever takes a home takes all three.
 
         Raises:
             HomeError: there is none.
+            UsageError: something else than a home or the path of its folder.
         """
+        if isinstance(path, Home):
+            return path
+        if path is not None and not isinstance(path, str | Path):
+            raise UsageError(
+                f"a home is a `Home` or the path of its folder, found {type(path).__name__}",
+                hint="`Home.find(path)` opens one",
+            )
         if named := path or os.environ.get(VARIABLE):
             return cls._open(Path(named), named=True)
         here = Path.cwd()
         for folder in (here, *here.parents, _user_folder()):
             if _is_home(folder):
                 return cls._open(folder, named=False)
-        raise HomeError(f"no home in `{here}` or above it", hint="`ahl init` makes one here")
+        raise HomeError(
+            f"no home in `{here}` or above it",
+            hint=f"name the folder of yours with `--home` (`home=` in Python) or {VARIABLE}, "
+            "or make a new one here: `ahl init`",
+        )
 
     @classmethod
     def _open(cls, path: Path, *, named: bool) -> Home:
@@ -103,6 +117,11 @@ class Home:
 
         inside = self.path / DATABASE  # as a path, because a URL cannot spell a `?` in it
         return Registry(inside if self.database_url == _url(inside) else self.database_url)
+
+    def close(self) -> None:
+        """Close the registry, if it was opened; it opens again when it is used again."""
+        if "registry" in self.__dict__:
+            self.registry.close()
 
     @cached_property
     def store(self) -> ObjectStore:

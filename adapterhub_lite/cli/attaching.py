@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from adapterhub_lite.cli.command import command, settings
+from adapterhub_lite.cli.command import command, model_options, settings
+from adapterhub_lite.cli.modes import Mode, Modes
 from adapterhub_lite.cli.output import print_json, table
 
 if TYPE_CHECKING:
@@ -15,8 +16,18 @@ if TYPE_CHECKING:
     from adapterhub_lite.model.attach import Attachment
 
 
+MODES = Modes(
+    (
+        Mode("COMPOSITION", needs=("composition",)),
+        Mode("--lock FILE", when=("path",)),
+    ),
+    always=("base",),
+)
+
+
 @command(
     "attach",
+    modes=MODES,
     examples=(
         'ahl attach "stack(gv-wiki, pos-en)"',
         "ahl attach --lock gv-pos.lock",
@@ -27,14 +38,13 @@ if TYPE_CHECKING:
     "--lock", "path", type=click.Path(path_type=Path), help="Attach what this lock file names."
 )
 @click.option("--base", help="Base model [default: as the adapters or the lock have it].")
+@model_options
 def attach(composition: str | None, path: Path | None, base: str | None) -> None:
     """Attach a composition to its base, as a check.
 
     Everything is loaded and compared: base, weights, shapes, methods. With `--lock` the first
     difference from what was locked ends in an error. Printed is what each adapter adds and where.
     """
-    if (composition is None) == (path is None):
-        raise click.UsageError("give a COMPOSITION or '--lock FILE'")
     home = settings().open_home()
     attached = _locked(path, base, home) if path else _composed(str(composition), base, home)
     adapters = [_summary(attached, adapter.ref) for adapter in _adapters(attached)]

@@ -76,7 +76,7 @@ def search(
         print_json([_hit(hit) for hit in shown])
         return
     head = ("ref", "kind", "languages", "task", "method", "base", "where")
-    table(head, [row(hit.adapter) for hit in shown])
+    table(head, [row(hit.adapter) for hit in shown], prose=("languages",))
     more = f", the best {len(shown)} shown" if len(hits) > len(shown) else ""
     run.say(f"{len(hits)} adapter{'s' * (len(hits) != 1)}{more}")
     if hits and hits[0].lacks:

@@ -5,21 +5,25 @@ The shared options may stand before or after a command's name, because both are 
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
 from adapterhub_lite.cli.output import echo, print_json
-from adapterhub_lite.errors import AhlError, UsageError
+from adapterhub_lite.errors import AhlError, UsageError, close, near
+from adapterhub_lite.model.placement import DTYPES, Placement, placed
 
 if TYPE_CHECKING:
     from adapterhub_lite.cli.modes import Modes
     from adapterhub_lite.home import Home
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
@@ -41,12 +45,23 @@ class Settings:
     home: Path | None = None
     json: bool = False
     quiet: bool = False
+    device: str | None = None
+    dtype: str | None = None
+    _opened: dict[Path | None, Home] = field(default_factory=dict)
 
     def open_home(self) -> Home:
-        """Return the home that this call is about (`--home`, `AHL_HOME`, or found)."""
-        from adapterhub_lite.home import Home
+        """Return the home that this call is about (`--home`, `AHL_HOME`, or found).
 
-        return Home.find(self.home)
+        It is opened once a call, and its registry is closed at the end.
+        """
+        if self.home not in self._opened:
+            from adapterhub_lite.home import Home
+
+            home = self._opened[self.home] = Home.find(self.home)
+            context = click.get_current_context(silent=True)
+            if context is not None:
+                context.find_root().call_on_close(home.close)
+        return self._opened[self.home]
 
     def say(self, words: str) -> None:
         """Print words for people on stderr, unless `--quiet` is given."""
@@ -61,7 +76,7 @@ def settings() -> Settings:
 
 def _remember(name: str) -> Callable[[click.Context, click.Parameter, Any], None]:
     def callback(context: click.Context, _parameter: click.Parameter, value: Any) -> None:
-        if value:
+        if value not in (None, False):
             setattr(context.ensure_object(Settings), name, value)
 
     return callback
@@ -83,6 +98,28 @@ def _shared_options() -> list[click.Parameter]:
         option("--json", is_flag=True, help="Print one JSON document, also for an error."),
         option("-q", "--quiet", is_flag=True, help="No words and no progress on stderr."),
     ]
+
+
+def model_options(function: F) -> F:
+    """Add `--device` and `--dtype`, for a command that loads a base model.
+
+    They hold for every base that is loaded while the command runs (`model.placement`).
+    """
+    dtype = click.option(
+        "--dtype",
+        type=click.Choice(DTYPES),
+        callback=_remember("dtype"),
+        expose_value=False,
+        help=f"Number format of the base model [default: {DTYPES[0]}].",
+    )
+    device = click.option(
+        "--device",
+        metavar="NAME",
+        callback=_remember("device"),
+        expose_value=False,
+        help="Device, such as `cpu`, `cuda` or `cuda:1` [default: cpu; training: a GPU if any].",
+    )
+    return device(dtype(function))
 
 
 class _Shared(click.Command):
@@ -126,13 +163,58 @@ class AhlCommand(_Shared):
             self.modes.check(ctx)
         return rest
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command's function, with bases loaded as `--device` and `--dtype` say."""
+        run = ctx.find_object(Settings) or Settings()
+        if run.device is None and run.dtype is None:
+            return super().invoke(ctx)
+        with placed(Placement(run.device, run.dtype)):
+            return super().invoke(ctx)
+
 
 class AhlGroup(_Shared, click.Group):
-    """A group with examples; the outermost one turns errors into words and exit codes."""
+    """A group with examples; the outermost one turns errors into words and exit codes.
+
+    Without a subcommand it shows its help, unless it does something of its own then.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        if not kwargs.get("invoke_without_command"):
+            kwargs["invoke_without_command"] = True
+            kwargs.setdefault("subcommand_metavar", "COMMAND [ARGS]...")
+            kwargs["callback"] = _help_or(kwargs.get("callback"))
+        super().__init__(*args, **kwargs)
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's signature
         """Return the commands in the order in which they were added."""
         return list(self.commands)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that is asked for, or say which may have been meant."""
+        command = self.get_command(ctx, args[0])
+        if command is None:
+            raise self.unknown(ctx, args[0])
+        return args[0], command, args[1:]
+
+    def unknown(self, ctx: click.Context, name: str) -> UsageError:
+        """Return the error for a command that is not there."""
+        paths = {sub: f"{ctx.command_path} {sub}" for sub in self.list_commands(ctx)}
+        similar = [*self._deeper(ctx, name), *(paths[sub] for sub in close(name, paths))]
+        hint = f"`{ctx.command_path} --help` lists the commands"
+        if similar:
+            hint = "did you mean " + " or ".join(f"`{path}`" for path in similar) + "?"
+        return UsageError(f"`{ctx.command_path}` has no command `{name}`", hint=hint)
+
+    def _deeper(self, ctx: click.Context, name: str) -> list[str]:
+        """Return the paths of commands of that name inside the groups of this one."""
+        groups = {sub: self.get_command(ctx, sub) for sub in self.list_commands(ctx)}
+        return [
+            f"{ctx.command_path} {sub} {name}"
+            for sub, group in groups.items()
+            if isinstance(group, click.Group) and group.get_command(ctx, name)
+        ]
 
     def main(  # type: ignore[override]  # always exits: click's standalone mode is the only one
         self, args: Sequence[str] | None = None, prog_name: str | None = "ahl", **_extra: Any
@@ -142,9 +224,11 @@ class AhlGroup(_Shared, click.Group):
         sys.exit(self._run(arguments, prog_name))
 
     def _run(self, arguments: list[str], prog_name: str | None) -> int:
-        as_json = "--json" in arguments
+        as_json = "--json" in before_dashes(arguments)
         try:
             code = super().main(arguments, prog_name=prog_name, standalone_mode=False)
+        except click.exceptions.NoArgsIsHelpError as error:  # a plugin's group of click's own class
+            return _show_help(error.ctx)
         except click.ClickException as error:
             return _failed(_in_our_words(error), as_json=as_json)
         except AhlError as error:
@@ -152,6 +236,10 @@ class AhlGroup(_Shared, click.Group):
         except (click.Abort, KeyboardInterrupt):
             echo("interrupted", err=True)
             return ExitCode.INTERRUPTED
+        except Exception as error:  # a fault of ours: the traceback follows
+            if as_json:
+                _failed(AhlError(f"unexpected {type(error).__name__}: {error}"), as_json=True)
+            raise
         return code if isinstance(code, int) else ExitCode.DONE
 
 
@@ -167,12 +255,81 @@ def command(
     return decorate
 
 
+def before_dashes(arguments: Sequence[str]) -> list[str]:
+    """Return the words that may be options: those before `--`."""
+    words = list(arguments)
+    return words[: words.index("--")] if "--" in words else words
+
+
+def _help_or(callback: Callable[..., Any] | None) -> Callable[..., Any]:
+    """Return a group's function that shows the help if no subcommand follows."""
+
+    def run(*args: Any, **kwargs: Any) -> Any:
+        context = click.get_current_context()
+        if context.invoked_subcommand is None:
+            context.exit(_show_help(context))
+        return callback(*args, **kwargs) if callback else None
+
+    return run
+
+
+def _show_help(context: click.Context) -> int:
+    """Print a group's help, as it was called without a subcommand; a program gets an error."""
+    if (context.find_object(Settings) or Settings()).json:
+        raise UsageError(
+            f"missing a command after `{context.command_path}`",
+            hint=f"`{context.command_path} --help` lists the commands",
+        )
+    for line in context.get_help().split("\n"):
+        echo(line)
+    return ExitCode.DONE
+
+
 def _in_our_words(error: click.ClickException) -> UsageError:
     """Return click's complaint as one of ours: lower case, no full stop, a hint."""
-    message = " ".join(error.format_message().split()).rstrip(".")
     context = error.ctx if isinstance(error, click.UsageError) else None
     path = context.command_path if context else "ahl"
-    return UsageError(message[:1].lower() + message[1:], hint=f"`{path} --help` shows how")
+    message = _in_backticks(" ".join(error.format_message().split()).rstrip("."))
+    hint = f"`{path} --help` shows how"
+    if isinstance(error, click.NoSuchOption):
+        message = f"`{path}` has no option `{error.option_name}`"
+        hint = _near_option(error.option_name, context) or hint
+    elif isinstance(error, click.MissingParameter) and context is not None:
+        hint += _for_example(context.command)
+    elif isinstance(error, click.BadParameter) and error.param is not None:
+        hint = _near_choice(error.message, error.param.type) or hint
+    return UsageError(message[:1].lower() + message[1:], hint=hint)
+
+
+def _in_backticks(message: str) -> str:
+    """Return click's message with literals marked as everywhere here."""
+    return re.sub(r"(?<!\w)'([^']+)'(?!\w)", r"`\1`", message)
+
+
+def _for_example(command: click.Command) -> str:
+    examples = command.examples if isinstance(command, _Shared) else ()
+    plain = [example for example in examples if "#" not in example]
+    return f", for example `{plain[0]}`" if plain else ""
+
+
+def _near_option(name: str, context: click.Context | None) -> str | None:
+    if context is None:
+        return None
+    options = [
+        option
+        for parameter in context.command.get_params(context)
+        for option in (*parameter.opts, *parameter.secondary_opts)
+        if option.startswith("--")
+    ]
+    return near(name, options) if close(name, options) else None
+
+
+def _near_choice(message: str, kind: click.ParamType[Any]) -> str | None:
+    value = re.match(r"'(.*)' is not one of", message)
+    if not (isinstance(kind, click.Choice) and value):
+        return None
+    choices = [str(choice) for choice in kind.choices]
+    return near(value[1], choices) if close(value[1], choices) else None
 
 
 def _failed(error: AhlError, *, as_json: bool) -> int:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from adapterhub_lite.cli import data
-from adapterhub_lite.cli.command import command, settings
+from adapterhub_lite.cli.command import command, model_options, settings
 from adapterhub_lite.cli.data import data_options, long_option
 from adapterhub_lite.cli.languages import read
 from adapterhub_lite.cli.modes import Mode, Modes
@@ -78,6 +78,7 @@ MODES = Modes(
 @long_option
 @click.option("--base", help="Base model [default: as the resolver or the home has it].")
 @click.option("--limit", type=click.IntRange(min=1), help="Only the first so many examples.")
+@model_options
 @click.option("--record/--no-record", default=True, show_default=True, help="Keep the scores.")
 def evaluate(
     words: tuple[str, ...],
@@ -205,7 +206,7 @@ def _print_table(measured: Table) -> None:
         for target in measured.targets
     )
     head = ("target", *measured.strategies)
-    table(head, rows, head_through_pipe=True)
+    table(head, rows)
     settings().say(f"{measured.metric} in %, labels in `{measured.source}`")
 
 

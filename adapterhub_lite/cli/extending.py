@@ -11,15 +11,16 @@ import gc
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
-
-from adapterhub_lite.cli.command import AhlCommand, AhlGroup, Settings
-from adapterhub_lite.errors import AhlError
+from adapterhub_lite.cli.command import AhlCommand, AhlGroup, Settings, before_dashes
+from adapterhub_lite.errors import AhlError, UsageError
 
 if TYPE_CHECKING:
+    import click
+
     from adapterhub_lite.home import Home
 
 KEY = f"{__name__}.added"
@@ -72,23 +73,23 @@ class ExtendedGroup(AhlGroup):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Return the command that is asked for; an unknown one may be that of a failed plugin.
+        """Return the command that is asked for.
 
         What works for long, so any command of a plugin, gets its garbage collected from here on.
         """
-        try:
-            name, command, rest = super().resolve_command(ctx, args)
-        except click.UsageError as error:
-            failed = ", ".join(f"`{name}`" for name in added(ctx, self.rooms).failed)
-            if not failed:
-                raise
-            words = (
-                f"{error.message.rstrip('.')}; `ahl plugins` says why these do not run: {failed}"
-            )
-            raise click.UsageError(words, ctx=error.ctx) from error
+        name, command, rest = super().resolve_command(ctx, args)
         if not (isinstance(command, AhlCommand) and command.brief):
             gc.enable()
         return name, command, rest
+
+    def unknown(self, ctx: click.Context, name: str) -> UsageError:
+        """Return the error for a command that is not there; it may be that of a failed plugin."""
+        error = super().unknown(ctx, name)
+        failed = ", ".join(f"`{plugin}`" for plugin in added(ctx, self.rooms).failed)
+        if failed and "did you mean" not in str(error.hint):
+            hint = f"`ahl plugins` says why these plugins do not run: {failed}"
+            return UsageError(error.message, hint=hint)
+        return error
 
 
 def added(context: click.Context, built_in: Mapping[str, str]) -> Added:
@@ -123,10 +124,9 @@ def _home(settings: Settings) -> Home | None:
 
 
 def _home_in(args: Sequence[str]) -> str | None:
-    words = list(args[: args.index("--")] if "--" in args else args)
-    for word, following in zip(words, [*words[1:], None], strict=True):
+    for word, following in pairwise([*before_dashes(args), None]):
         if word == "--home":
             return following
-        if word.startswith("--home="):
+        if word is not None and word.startswith("--home="):
             return word.partition("=")[2]
     return None

@@ -92,7 +92,6 @@ def _print(found: Gaps) -> None:
     table(
         ("task", "source", *targets),
         ((*key, *row) for key, row in rows.items()),
-        head_through_pipe=True,
     )
     covered = sum(cell.covered for cell in found.cells)
     say = settings().say

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
 from adapterhub_lite.cli.command import command, settings
+from adapterhub_lite.cli.modes import Mode, Modes
 from adapterhub_lite.cli.output import echo, print_json, table
 from adapterhub_lite.cli.output import facts as print_facts
 
@@ -47,8 +48,19 @@ def read(text: str) -> str:
     return languages.understand(text)
 
 
+MODES = Modes(
+    (
+        Mode("LANGUAGE", uses=("limit",)),
+        Mode("LANGUAGE --to LANGUAGE", when=("others",)),
+        Mode("LANGUAGE --task TASK", uses=("limit",), when=("task",)),
+    ),
+    always=("language", "base"),
+)
+
+
 @command(
     "lang",
+    modes=MODES,
     examples=(
         "ahl lang sw",
         "ahl lang Swahili --base xlm-roberta-base",
@@ -87,10 +99,12 @@ def lang(
     near = nearest(language, [tag for tag in there if tag != language])
     shown = near if others else [r for r in near if r.related][:limit]
     if settings().json:
-        print_json(known | {"adapters": _count(language, base), "nearest": shown})
+        rows = [r.to_json() | {"adapters": _count(r.tag, base)._asdict()} for r in shown]
+        counts = _count(language, base)._asdict()
+        print_json(known | {"adapters": counts, "nearest": rows})
         return
     print_facts(_lines(known, _count(language, base)))
-    _print_nearest(language, shown, searched=not others)
+    _print_nearest(language, shown, base, searched=not others)
 
 
 def _sources(tag: str, known: dict[str, Any], task: str, base: str | None, limit: int) -> None:
@@ -128,7 +142,6 @@ def _sources(tag: str, known: dict[str, Any], task: str, base: str | None, limit
             )
             for r in ranked
         ),
-        head_through_pipe=True,
     )
     settings().say(
         f"languages of labels for {task}, the most promising for `{tag}` first; record: standard "
@@ -164,14 +177,28 @@ def _with_adapters(base: str | None) -> list[str]:
     return registry.tags_if_few(Kind.LANGUAGE, registry.base(base).identity, ALL) or []
 
 
-def _count(tag: str, base: str | None) -> int:
+class _Count(NamedTuple):
+    """How many language adapters there are, by where their weights are."""
+
+    here: int
+    remote: int
+
+    def words(self) -> str:
+        """Return both numbers in words; one that is 0 is left out if the other is not."""
+        counts = ((self.here, "here"), (self.remote, "remote"))
+        return ", ".join(f"{n} {where}" for n, where in counts if n) or "none"
+
+
+def _count(tag: str, base: str | None) -> _Count:
     from adapterhub_lite.adapter import Kind
 
     registry = settings().open_home().registry
-    return len(registry.find(kind=Kind.LANGUAGE, language=tag, base_name=base))
+    adapters = registry.find(kind=Kind.LANGUAGE, language=tag, base_name=base)
+    remote = sum(adapter.remote and not adapter.manifest.built_in for adapter in adapters)
+    return _Count(len(adapters) - remote, remote)
 
 
-def _lines(known: dict[str, Any], count: int) -> list[tuple[str, str]]:
+def _lines(known: dict[str, Any], count: _Count) -> list[tuple[str, str]]:
     place = known["latitude"], known["longitude"]
     family = " > ".join(known["families"]) or ("none: an isolate" if known["isolate"] else "")
     return [
@@ -183,35 +210,38 @@ def _lines(known: dict[str, Any], count: int) -> list[tuple[str, str]]:
         ("family", family or "nothing is known of it"),
         ("place", f"{place[0]:.2f}, {place[1]:.2f}" if place[0] is not None else ""),
         ("scripts", " ".join(known["scripts"])),
-        ("adapters", f"{count} language adapter{'s' * (count != 1)} here"),
+        ("language adapters", count.words()),
     ]
 
 
-def _print_nearest(tag: str, shown: list[Relatedness], *, searched: bool) -> None:
+def _print_nearest(
+    tag: str, related: list[Relatedness], base: str | None, *, searched: bool
+) -> None:
     from adapterhub_lite import languages
 
     run = settings()
-    if not shown:
-        run.say(f"no relative of `{tag}` has a language adapter here")
+    if not related:
+        run.say(f"no relative of `{tag}` has a language adapter, here or remote")
         return
     echo()
     head = ("language", "name", "score", "genealogy", "km", "script", "typology", "level")
-    table(head, (_row(r, languages.name(r.tag)) for r in shown), head_through_pipe=True)
+    rows = ((*_row(r, languages.name(r.tag)), _count(r.tag, base).words()) for r in related)
+    table((*head, "adapters"), rows, prose=("name", "adapters"))
     if searched:
-        run.say("related languages with an adapter here, the nearest first")
+        run.say("related languages with a language adapter, the nearest first")
 
 
-def _row(found: Relatedness, name: str) -> tuple[str, ...]:
-    script = "-" if found.script is None else ("same" if found.script else "other")
+def _row(related: Relatedness, name: str) -> tuple[str, ...]:
+    script = "-" if related.script is None else ("same" if related.script else "other")
     return (
-        found.tag,
+        related.tag,
         name,
-        f"{found.score:.2f}",
-        f"{found.genealogy:.2f}",
-        "-" if found.km is None else f"{found.km:,.0f}",
+        f"{related.score:.2f}",
+        f"{related.genealogy:.2f}",
+        "-" if related.km is None else f"{related.km:,.0f}",
         script,
-        "-" if found.typology is None else f"{found.typology:.2f}",
-        found.level.name.lower(),
+        "-" if related.typology is None else f"{related.typology:.2f}",
+        related.level.name.lower(),
     )
 
 

@@ -118,7 +118,7 @@ def _names(command: click.Command) -> dict[str, str]:
     return {
         str(parameter.name): f"`{parameter.opts[-1]}`"
         if isinstance(parameter, click.Option)
-        else parameter.make_metavar(click.Context(command))
+        else parameter.make_metavar(click.Context(command)).strip("[].")
         for parameter in command.params
         if parameter.expose_value
     }
@@ -133,4 +133,4 @@ def _label(mode: Mode, names: Mapping[str, str]) -> str:
 
 
 def _usage(context: click.Context, mode: Mode) -> str:
-    return f"`{context.command_path} {mode.usage}`"
+    return f"`{f'{context.command_path} {mode.usage}'.strip()}`"

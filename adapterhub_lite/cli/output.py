@@ -1,5 +1,10 @@
 """Everything that a command prints goes through here; and pictures.
 
+On a terminal and through a pipe a table has the same columns and words, in the same order, under a
+head.  What people copy (refs, compositions, files) is never cut or broken: a table too wide for the
+terminal folds its prose at blanks, and if that is not enough, each row becomes a block with a line
+for each cell.
+
 Most of what is printed was written by others: names, bases, licences, labels.  So each function
 makes its text fit to be printed (`foreign.text`), and no other file of this folder writes to stdout
 or stderr, or hands data to rich as markup; a test looks for that.
@@ -9,7 +14,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +25,10 @@ from adapterhub_lite.foreign import text
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+
+GAP = 3
+"""What is between two columns: a blank of padding for each, and one for the line."""
 
 
 class Picture(click.Path):
@@ -40,9 +49,13 @@ class Picture(click.Path):
 PICTURE = Picture()
 
 
-def echo(line: object = "", *, err: bool = False) -> None:
+def echo(
+    line: object = "", *, err: bool = False, bold: bool = False, colour: str | None = None
+) -> None:
     """Print one line."""
-    click.echo(text.one_line(line), err=err)
+    printable = text.one_line(line)
+    styled = click.style(printable, fg=colour, bold=True) if bold or colour else printable
+    click.echo(styled, err=err)
 
 
 def cells(row: Iterable[object]) -> None:
@@ -78,30 +91,70 @@ def console(*, err: bool = False) -> Console:
 
 
 def table(
-    head: Sequence[str], rows: Iterable[Sequence[str]], *, head_through_pipe: bool = False
+    head: Sequence[str], rows: Iterable[Sequence[str]], *, prose: Collection[str] = ()
 ) -> None:
-    """Print rows: a table with a head on a terminal, else one line a row, tabs between cells.
+    """Print rows under a head: aligned on a terminal, else with tabs between cells.
 
-    `head_through_pipe` is for tables whose columns are not always the same.
+    `prose` names the columns that may be folded at blanks.
     """
+    lines = [[text.one_line(cell) for cell in row] for row in rows]
     if sys.stdout.isatty():
-        _for_eyes(head, rows)
+        _for_eyes(head, lines, prose)
         return
-    for row in [head, *rows] if head_through_pipe else rows:
-        cells(row)
+    for line in [head, *lines]:
+        cells(line)
 
 
-def _for_eyes(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+def _for_eyes(head: Sequence[str], rows: Sequence[Sequence[str]], prose: Collection[str]) -> None:
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    shown = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
-    for title in head:
-        shown.add_column(Text(text.one_line(title)))
+    terminal = console()
+    widths = _widths(head, rows, prose, terminal.width)
+    if widths is None:
+        _in_blocks(head, rows)
+        return
+    grid = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="bold")
+    for name, width in zip(head, widths, strict=True):
+        grid.add_column(Text(name), width=width)
     for row in rows:
-        shown.add_row(*(Text(text.one_line(cell)) for cell in row))
-    console().print(shown)
+        grid.add_row(*map(Text, row))
+    terminal.print(grid)
+
+
+def _widths(
+    head: Sequence[str], rows: Sequence[Sequence[str]], prose: Collection[str], available: int
+) -> list[int] | None:
+    """Return the columns' widths in which no word is broken, or `None` if the terminal has less.
+
+    Rich would cut or break words instead.
+    """
+    from rich.cells import cell_len
+
+    columns = [[name, *(row[i] for row in rows)] for i, name in enumerate(head)]
+    whole = [max(map(cell_len, column)) for column in columns]
+    least = [
+        max(cell_len(word) for cell in column for word in cell.split() or [""])
+        if column[0] in prose
+        else width
+        for column, width in zip(columns, whole, strict=True)
+    ]
+    spare = available - GAP * (len(head) - 1) - sum(least)
+    if spare < 0:
+        return None
+    share = min(1.0, spare / max(1, sum(whole) - sum(least)))
+    return [low + int((high - low) * share) for low, high in zip(least, whole, strict=True)]
+
+
+def _in_blocks(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a block for each row; only the terminal itself breaks a line, so it copies whole."""
+    width = max(map(len, head))
+    for number, row in enumerate(rows):
+        if number:
+            echo()
+        for name, cell in zip(head, row, strict=True):
+            echo(f"{name:<{width}}  {cell}")
 
 
 def facts(pairs: Iterable[tuple[str, str]]) -> None:

@@ -45,10 +45,10 @@ def methods(name: str | None) -> None:
         print_json(values[0] if name else values)
     elif name:
         rows = (_field(field) for field in shown[0].Config.describe())
-        table(("field", "type", "default", "meaning"), rows)
+        table(("field", "type", "default", "meaning"), rows, prose=("meaning",))
     else:
         rows = ((m.name, plugins.provider(m.name).plugin, _summary(m), _defaults(m)) for m in shown)
-        table(("method", "plugin", "what it is", "config"), rows)
+        table(("method", "plugin", "what it is", "config"), rows, prose=("what it is", "config"))
 
 
 def _method(plugins: Plugins, method: Method) -> dict[str, Any]:
@@ -120,7 +120,7 @@ def plugins(context: click.Context) -> None:
         print_json([_info(info) for info in infos])
         return
     rows = ((i.name, i.version, i.origin, ", ".join(i.offers), _problems(i)) for i in infos)
-    table(("plugin", "version", "from", "offers", "problems"), rows)
+    table(("plugin", "version", "from", "offers", "problems"), rows, prose=("offers", "problems"))
 
 
 def _info(info: PluginInfo) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from adapterhub_lite.cli.command import command, settings
+from adapterhub_lite.cli.command import command, model_options, settings
 from adapterhub_lite.cli.languages import read
 from adapterhub_lite.cli.modes import Mode, Modes
 from adapterhub_lite.cli.output import cells, echo, print_json
@@ -58,6 +58,7 @@ MODES = Modes(
     "--lock", "lock_file", type=click.Path(path_type=Path), help="Run what this lock file names."
 )
 @click.option("--base", help="Base model [default: as the resolver or the home has it].")
+@model_options
 def predict(
     words: tuple[str, ...],
     task: str | None,

@@ -10,6 +10,7 @@ import click
 from adapterhub_lite.cli.bases import add_base, list_bases
 from adapterhub_lite.cli.command import command, settings
 from adapterhub_lite.cli.languages import LANGUAGE
+from adapterhub_lite.cli.modes import Mode, Modes
 from adapterhub_lite.cli.output import echo, facts, print_json, table
 from adapterhub_lite.errors import UsageError
 from adapterhub_lite.foreign.text import command as shell
@@ -18,6 +19,21 @@ if TYPE_CHECKING:
     from adapterhub_lite.adapter import Adapter, Underneath
 
 KINDS = ("language", "bilingual", "task", "domain")
+
+
+LIST_MODES = Modes(
+    (
+        Mode("", uses=("kind", "lang", "task", "base", "method", "remote", "limit")),
+        Mode("--bases", when=("bases",)),
+    )
+)
+ADD_MODES = Modes(
+    (
+        Mode("FOLDER --name NAME", uses=("aliases",)),
+        Mode("REPO --hub --name NAME", when=("hub",)),
+    ),
+    always=("folder", "name", "trust_remote_code"),
+)
 
 
 def summary(adapter: Adapter) -> dict[str, Any]:
@@ -52,6 +68,7 @@ def _changed(adapter: Adapter, words: str) -> None:
 
 @command(
     "add",
+    modes=ADD_MODES,
     examples=(
         "ahl add trained/gv-wiki --name gv-wiki --alias gv",
         "ahl add bases/e5-mmt-6 --name e5-mmt-6",
@@ -95,6 +112,7 @@ def add(
 
 @command(
     "list",
+    modes=LIST_MODES,
     brief=True,
     examples=(
         "ahl list",
@@ -141,7 +159,11 @@ def list_(
     if run.json:
         print_json([summary(adapter) for adapter in found])
         return
-    table(("ref", "kind", "languages", "task", "method", "base", "where"), map(row, found))
+    table(
+        ("ref", "kind", "languages", "task", "method", "base", "where"),
+        map(row, found),
+        prose=("languages",),
+    )
     run.say(f"{len(found)} adapter{'s' * (len(found) != 1)}")
     if not found and lang and task:
         _say_what_resolves(lang, task, base)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from adapterhub_lite.cli.command import command, settings
+from adapterhub_lite.cli.explaining import show
 from adapterhub_lite.cli.languages import LANGUAGE
+from adapterhub_lite.cli.modes import Mode, Modes
 from adapterhub_lite.cli.output import echo, print_json
 
 if TYPE_CHECKING:
@@ -17,8 +18,26 @@ if TYPE_CHECKING:
     from adapterhub_lite.resolver import Resolution
 
 
+MODES = Modes(
+    (
+        Mode("SOURCE TARGET --task TASK", uses=("everything", "explain")),
+        Mode(
+            "SOURCE TARGET --task TASK --no-explain",
+            uses=("explain",),
+            chosen=lambda values: not values["explain"],
+            label="`--no-explain`",
+        ),
+    ),
+    always=(
+        *("source", "target", "task", "base", "dataset", "method", "licences", "offline"),
+        *("policy", "lock_file"),
+    ),
+)
+
+
 @command(
     "resolve",
+    modes=MODES,
     brief=True,
     examples=(
         "ahl resolve en gv --task pos",
@@ -82,13 +101,8 @@ def resolve(
         print_json(resolution.to_json())
     elif run.quiet or not explain:
         echo(str(resolution.composition))
-    elif sys.stdout.isatty():
-        from adapterhub_lite.cli.explaining import show
-
-        show(resolution, everything=everything)
     else:
-        for line in resolution.explain(everything=everything).split("\n"):
-            echo(line)
+        show(resolution, everything=everything)
 
 
 def _lock(resolution: Resolution, home: Home, path: Path) -> None:

@@ -48,7 +48,7 @@ def list_(task: str | None, target: str | None, dataset: str | None) -> None:
     if run.json:
         print_json(rows)
         return
-    table(COLUMNS, ([_cell(row[name]) for name in COLUMNS] for row in rows), head_through_pipe=True)
+    table(COLUMNS, ([_cell(row[name]) for name in COLUMNS] for row in rows))
     run.say(f"{len(rows)} score{'s' * (len(rows) != 1)}")
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_type_hints
 
 import click
 
-from adapterhub_lite.cli.command import AhlGroup, command, settings
+from adapterhub_lite.cli.command import AhlGroup, command, model_options, settings
 from adapterhub_lite.cli.data import columns_of, data_options
 from adapterhub_lite.cli.languages import LANGUAGE
 from adapterhub_lite.cli.output import echo, print_json
@@ -81,7 +81,7 @@ def training_options(function: F) -> F:
         )
     ):
         function = option(function)
-    return function
+    return model_options(function)
 
 
 @click.group(

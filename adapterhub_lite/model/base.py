@@ -15,18 +15,17 @@ from torch import nn
 from adapterhub_lite import base_files
 from adapterhub_lite.adapter import BaseIdentity
 from adapterhub_lite.base_files import BaseFiles
-from adapterhub_lite.errors import AhlError, AttachError, BaseMismatchError, HomeError, RefError
+from adapterhub_lite.errors import AhlError, BaseMismatchError, HomeError, RefError
 from adapterhub_lite.foreign.text import command
 from adapterhub_lite.model.base_config import read_config, refuse_code
 from adapterhub_lite.model.fingerprint import identify
+from adapterhub_lite.model.placement import device_of, dtype_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from adapterhub_lite.home import Home
     from adapterhub_lite.registry import BaseEntry
-
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,16 +70,18 @@ class Located:
 def load_base(
     name: str | Path | BaseIdentity,
     *,
-    home: Home | None = None,
-    dtype: str = "float32",
+    home: Home | str | Path | None = None,
+    dtype: str | torch.dtype | None = None,
+    device: str | int | torch.device | None = None,
     trust_remote_code: bool = False,
 ) -> Base:
     """Load a base model by registry name, fingerprint, folder or Hub id.
 
     Args:
         name: looked up in the home's registry first, then taken as a folder, then as a Hub id.
-        home: the home to look in; the nearest one when left out.
-        dtype: `float32`, `bfloat16` or `float16`; adapters are cast to it.
+        home: the home to look in, or its folder; the nearest one when left out.
+        dtype: `float32` (default), `bfloat16` or `float16`; adapters are cast to it.
+        device: `cpu` (default), `cuda`, `cuda:1`, ...; adapters follow the base.
         trust_remote_code: let Python code that comes with the base run.  A base that was registered
             with its code needs no such word: the code must be what it was, or it does not run.
 
@@ -88,13 +89,16 @@ def load_base(
         HomeError: nothing there, nothing transformers can load, or a base that needs code.
         BaseMismatchError: the registry knows other weights, another tokenizer, config or code under
             that name.
+        AttachError: a dtype that bases are not loaded in, or a device that is not here.
     """
-    found = locate(name, home)
+    from adapterhub_lite.home import Home
+
+    found = locate(name, None if home is None else Home.find(home))
     before = base_files.at(found.place)
     if before is not None:
         check_files(found, before)
     code = trust_remote_code or (may_run_code(found) and before is not None)
-    base = read_base(found.place, dtype=dtype, trust_remote_code=code)
+    base = read_base(found.place, dtype=dtype, device=device, trust_remote_code=code)
     if before is None and base.files is not None:  # it was downloaded just now
         check_files(found, base.files)
     expected = found.identity
@@ -103,22 +107,34 @@ def load_base(
     base = dataclasses.replace(
         base, identity=dataclasses.replace(base.identity, name=label, revision=revision)
     )
-    if expected and expected.fingerprint and dtype != "float16":
+    if expected and expected.fingerprint:
         _check(expected, base.identity, found.place)
     return base
 
 
 def read_base(
-    place: str | Path, *, dtype: str = "float32", trust_remote_code: bool = False
+    place: str | Path,
+    *,
+    dtype: str | torch.dtype | None = None,
+    device: str | int | torch.device | None = None,
+    trust_remote_code: bool = False,
 ) -> Base:
     """Load the base in a folder or of a Hub id as it is now, whatever a registry knows of it.
 
     Raises:
         HomeError: nothing transformers can load, or a base that needs code.
+        AttachError: a dtype that bases are not loaded in, or a device that is not here.
     """
+    numbers, target = dtype_of(dtype), device_of(device)
     before = base_files.at(place)
-    model, tokenizer = _load(str(place), dtype, code=trust_remote_code)
+    # The identity is that of weights which bfloat16 can tell apart: float16 is taken afterwards.
+    wide = torch.float32 if numbers is torch.float16 else numbers
+    model, tokenizer = _load(str(place), wide, code=trust_remote_code)
     identity = identify(model, _label(place))
+    movable: nn.Module = model  # transformers' annotation of `to` is wrong
+    movable.to(target)
+    if wide != numbers:
+        movable.to(numbers)
     return Base(model, tokenizer, identity, before or base_files.at(place))
 
 
@@ -201,11 +217,11 @@ def _nearest_home() -> Home | None:
         return None
 
 
-def _load(place: str, dtype: str, *, code: bool) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+def _load(
+    place: str, dtype: torch.dtype, *, code: bool
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     import transformers
 
-    if dtype not in DTYPES:
-        raise AttachError(f"no dtype `{dtype}`", hint=f"one of {', '.join(DTYPES)}")
     try:
         with _without_progress_bar():
             config = read_config(place, code=code)
@@ -213,7 +229,7 @@ def _load(place: str, dtype: str, *, code: bool) -> tuple[PreTrainedModel, PreTr
             model, info = auto.from_pretrained(
                 place,
                 config=config,
-                dtype=DTYPES[dtype],
+                dtype=dtype,
                 output_loading_info=True,
                 trust_remote_code=code,
             )

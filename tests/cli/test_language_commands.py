@@ -31,14 +31,14 @@ def test_lang_says_what_is_known_and_what_is_near(ahl_json: Json) -> None:
 def test_lang_in_words(ahl: Ahl) -> None:
     result = ahl("lang", "Manx", "--base", "tiny")
     assert "Goidelic" in result.stdout
-    assert "1 language adapter here" in result.stdout
-    assert "related languages with an adapter here" in result.stderr
+    assert "language adapters  1 here" in result.stdout
+    assert "related languages with a language adapter" in result.stderr
 
 
 def test_no_relative_is_an_answer(ahl: Ahl) -> None:
     result = ahl("lang", "Basque")
     assert "none: an isolate" in result.stdout
-    assert "no relative of `eu` has a language adapter here" in result.stderr
+    assert "no relative of `eu` has a language adapter, here or remote" in result.stderr
 
 
 def test_lang_compares_with_languages_that_are_named(ahl_json: Json) -> None:

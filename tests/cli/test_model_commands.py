@@ -89,8 +89,8 @@ def test_bases_are_listed(ahl_json: Callable[..., Any], home: Path) -> None:
     (base,) = ahl_json("list", "--bases")
     assert base["location"] == "bases/tiny"
     assert base["identity"]["layers"] == 3
-    line = call(home, "list", "--bases").stdout.split("\t")
-    assert line[:3] == ["tiny", "xlm-roberta", "3 × 32"]
+    _, line = call(home, "list", "--bases").stdout.splitlines()
+    assert line.split("\t")[:3] == ["tiny", "xlm-roberta", "3 × 32"]
 
 
 def test_predict_a_sentence(home: Path, ahl_json: Callable[..., Any]) -> None:

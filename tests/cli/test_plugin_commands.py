@@ -52,7 +52,8 @@ def names() -> list[str]:
 
 
 def test_methods_are_listed_with_their_plugin(ahl: Ahl) -> None:
-    rows = [line.split("\t") for line in ahl("methods").stdout.splitlines()]
+    head, *rows = [line.split("\t") for line in ahl("methods").stdout.splitlines()]
+    assert head == ["method", "plugin", "what it is", "config"]
     assert [row[0] for row in rows] == ["bottleneck", "lora", "prefix", "xmod"]
     assert rows[1][1] == "adapterhub_lite.methods"
     assert "low-rank" in rows[1][2]

@@ -76,7 +76,8 @@ def test_json_of_an_adapter(ahl_json: Json) -> None:
 
 def test_a_pipe_gets_lines_with_tabs_and_words_stay_on_stderr(ahl: Ahl) -> None:
     result = ahl("list", "--kind", "language", "--lang", "gv")
-    (line,) = result.stdout.splitlines()
+    head, line = result.stdout.splitlines()
+    assert head.split("\t") == ["ref", "kind", "languages", "task", "method", "base", "where"]
     assert line.split("\t")[1:] == ["language", "gv", "-", "bottleneck", "tiny", "here"]
     assert result.stderr == "1 adapter\n"
     assert ahl("list", "--quiet").stderr == ""

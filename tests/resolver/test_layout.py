@@ -1,18 +1,14 @@
-"""How answers look: the JSON as docs/resolution.schema.json promises, and a terminal's tree."""
+"""How answers look: the JSON as docs/resolution.schema.json promises, and the text."""
 
 from __future__ import annotations
 
-import io
 import json
-import re
 from pathlib import Path
 
 import pytest
 from jsonschema import Draft202012Validator
-from rich.console import Console
 
 from adapterhub_lite import Home, resolve
-from adapterhub_lite.cli.explaining import show
 from adapterhub_lite.errors import NoResolutionError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -60,35 +56,6 @@ def test_refusals_have_the_same_layout(home: Home, validator: Draft202012Validat
     validator.validate(values)
     for broken in ({**values, "choices": None}, {**values, "resolved": True}, {"schema": 1}):
         assert not validator.is_valid(broken)
-
-
-def _words(text: str) -> str:
-    """Return a text without the guides of a tree and without line breaks."""
-    return re.sub(r"[\s│├└─]+", " ", text)
-
-
-@pytest.mark.parametrize("everything", [False, True])
-@pytest.mark.parametrize(("source", "target", "task", "base", "strategy"), REQUESTS)
-def test_the_tree_says_what_the_text_says(
-    home: Home,
-    source: str,
-    target: str,
-    task: str,
-    base: str,
-    strategy: str,
-    everything: bool,
-) -> None:
-    answer = resolve(source, target, task=task, base=base, home=home)
-    out = io.StringIO()
-    show(answer, everything=everything, console=Console(file=out, width=100))
-    shown = _words(out.getvalue())
-    assert strategy in shown
-    said = [answer.why, *answer.warnings, *answer.notes, *(c.reason for c in answer.choices)]
-    said += [other.lost for other in answer.alternatives[: None if everything else 3]]
-    said += [c for way in answer.missing[: None if everything else 3] for c in way.commands]
-    said += [r.reason for r in answer.rejections] if everything else []
-    for sentence in said:
-        assert _words(sentence) in shown
 
 
 def test_all_lists_what_the_short_text_counts(home: Home) -> None:
