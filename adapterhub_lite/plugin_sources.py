@@ -6,7 +6,6 @@ Each is found without running any of its code, with a function that loads it.  K
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import importlib
 import importlib.util
@@ -24,6 +23,11 @@ from adapterhub_lite.version import VERSION
 
 GROUP = "adapterhub_lite"
 """The entry point group of installed plugins."""
+
+LARGEST = 1_000_000
+"""Bytes of a plugin file that is looked into before it may run."""
+_WORDS, _LETTERS = 12, 80
+"""Tokens of a statement, and letters of a version, that are kept."""
 
 BUILT_IN = ("adapterhub_lite.methods", "adapterhub_lite.tasks", "adapterhub_lite.built_in")
 
@@ -102,34 +106,56 @@ def _may_be_installed() -> bool:
 
 
 def files(folder: Path | None) -> Iterator[Found]:
-    """Yield the plugin files in a folder, by name; those that start with `_` are none."""
+    """Yield the plugin files in a folder, by name; those that start with `_` are none.
+
+    A pipe or a folder that is called `x.py` is not a file, and reading a pipe would never end.
+    """
     for path in sorted(folder.glob("*.py")) if folder and folder.is_dir() else ():
-        if not path.name.startswith("_"):
+        if not path.name.startswith("_") and path.is_file():
             yield Found(PluginInfo(path.stem, "unknown", str(path)), partial(load_file, path))
 
 
 def stated_version(path: Path) -> str:
     """Return a plugin file's version without running it: what `load_file` would say it is.
 
-    A `__version__` that is worked out, and not written out, cannot be read like that.
+    Nobody has trusted the file, so it is not parsed either: its tokens are looked through, which
+    takes no more memory or depth than the text has.  A `__version__` that is worked out, and not
+    written out, cannot be read like that.
     """
+    import tokenize
+
     try:
+        if not path.is_file() or path.stat().st_size > LARGEST:
+            return "unknown"
         content = path.read_bytes()
-        if b"__version__" not in content:
-            return f"sha256:{_digest(content)}"
-        body = ast.parse(content).body
-    except (OSError, SyntaxError, ValueError):
+        stated = list(_stated(content)) if b"__version__" in content else []
+    except (OSError, SyntaxError, ValueError, tokenize.TokenError):
         return "unknown"
-    given = [n for n in body if isinstance(n, (ast.Assign, ast.AnnAssign)) and _is_version(n)]
-    if not given:
-        return f"sha256:{_digest(content)}"
-    value = given[-1].value
-    return str(value.value) if isinstance(value, ast.Constant) else "unknown until it runs"
+    return one_line(stated[-1]) if stated else f"sha256:{_digest(content)}"
 
 
-def _is_version(node: ast.Assign | ast.AnnAssign) -> bool:
-    targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-    return any(isinstance(t, ast.Name) and t.id == "__version__" for t in targets)
+def _stated(content: bytes) -> Iterator[str]:
+    """Yield the value of each `__version__ = ...` at the top level of a file."""
+    import io
+    import tokenize
+
+    layout = (tokenize.ENCODING, tokenize.COMMENT, tokenize.NL, tokenize.INDENT, tokenize.DEDENT)
+    statement: list[tokenize.TokenInfo] = []
+    for token in tokenize.tokenize(io.BytesIO(content).readline):
+        if token.type in (tokenize.NEWLINE, tokenize.ENDMARKER):
+            words = [t.string for t in statement]
+            if words[:1] == ["__version__"] and "=" in words and statement[0].start[1] == 0:
+                value = statement[words.index("=") + 1 :]
+                plain = len(value) == 1 and value[0].type in (tokenize.STRING, tokenize.NUMBER)
+                yield value[0].string.strip("\"'") if plain else "unknown until it runs"
+            statement = []
+        elif token.type not in layout and len(statement) <= _WORDS:
+            statement.append(token)
+
+
+def one_line(version: str) -> str:
+    """Return a version as it can stand in a table: one line, of bounded length."""
+    return "".join(c if c.isprintable() else " " for c in version)[:_LETTERS] or "unknown"
 
 
 def _digest(content: bytes) -> str:

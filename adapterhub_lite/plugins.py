@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping
+from contextlib import redirect_stdout
 from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
@@ -21,7 +22,7 @@ import pluggy
 from adapterhub_lite import hookspecs, plugin_offers, plugin_sources
 from adapterhub_lite.adapter import Provider
 from adapterhub_lite.errors import MethodError, PluginError, TaskTypeError, near
-from adapterhub_lite.plugin_offers import OFFERS, Offer
+from adapterhub_lite.plugin_offers import HARMLESS, OFFERS, Offer, in_words
 from adapterhub_lite.plugin_sources import Found, PluginInfo
 from adapterhub_lite.version import VERSION
 
@@ -38,9 +39,6 @@ __all__ = ["PluginInfo", "Plugins", "load", "load_file"]
 
 HEAVY = ("torch", "transformers", "accelerate", "datasets", "sqlalchemy", "huggingface_hub")
 """Libraries that cost `ahl --help` more than all else together."""
-
-HARMLESS = (Exception, SystemExit)
-"""What a plugin may raise without harming anything but itself."""
 
 
 class Plugins:
@@ -67,12 +65,14 @@ class Plugins:
         self.infos[info.name] = info
         before = set(sys.modules)
         try:
-            module = found.load()
-            info.version = str(getattr(module, "__version__", info.version))
+            with redirect_stdout(sys.stderr):  # stdout is for what a command answers
+                module = found.load()
+            stated = str(getattr(module, "__version__", info.version))
+            info.version = plugin_sources.one_line(stated)
             _check_hooks(module)
             self._manager.register(module, name=info.name)
         except HARMLESS as error:
-            info.failures.append(_words(error))
+            info.failures.append(in_words(error))
         else:
             info.slow = _heavy(module, before)
 
@@ -102,9 +102,11 @@ class Plugins:
         for implementation in getattr(self._manager.hook, offer.hook).get_hookimpls():
             if module is not None and implementation.plugin is module:
                 try:
-                    good, bad = plugin_offers.checked(offer, implementation.function())
+                    with redirect_stdout(sys.stderr):
+                        answer = implementation.function()
+                        good, bad = plugin_offers.checked(offer, answer, trusted=info.built_in)
                 except HARMLESS as error:
-                    info.failures.append(f"{offer.hook} failed: {_words(error)}")
+                    info.failures.append(f"{offer.hook} failed: {in_words(error)}")
                     return []
                 info.failures.extend(bad)
                 return good
@@ -171,6 +173,11 @@ class Plugins:
             return self.task_types[name]
         message, hint = self._absent("task type", name, self.task_types)
         raise TaskTypeError(message, hint=hint, task_type=name)
+
+    def owner(self, what: str, name: str) -> PluginInfo | None:
+        """Return the plugin that offers something (`strategy`, `method`, ...) by its name."""
+        owners = self._owners.get((what, name), [])
+        return owners[0] if owners else None
 
     def provider(self, method: str) -> Provider:
         """Return which plugin provides a method, for the manifest."""
@@ -280,12 +287,6 @@ def _heavy(module: ModuleType, before: set[str]) -> list[str]:
 def _package(value: Any) -> str:
     home = value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", None)
     return home.partition(".")[0] if isinstance(home, str) else ""
-
-
-def _words(error: BaseException) -> str:
-    if isinstance(error, PluginError):
-        return error.message
-    return f"{type(error).__name__}: {error}"
 
 
 def _wanted(provider: Provider) -> str:

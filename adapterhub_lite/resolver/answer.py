@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from adapterhub_lite import base_names
 from adapterhub_lite.errors import NoResolutionError, UsageError
-from adapterhub_lite.resolver import bases, lifts, refusal
+from adapterhub_lite.resolver import bases, guarding, lifts, refusal
 from adapterhub_lite.resolver.candidates import Pool, gather, task_candidates
 from adapterhub_lite.resolver.choices import (
     choices,
@@ -118,7 +118,7 @@ def judged(pool: Pool, strategies: Sequence[Strategy]) -> tuple[list[Proposal], 
             secured = _secured(pool, allowed.values())
         if strategy.spare and secured:
             continue
-        for proposal in strategy.propose(pool):
+        for proposal in guarding.propose(strategy, pool):
             broken = pool.judge.stack(proposal)
             if broken is None:
                 allowed.setdefault(proposal.digests, proposal)
@@ -161,6 +161,7 @@ def _resolution(
     records = _measured(pool)
     winner, *others = order(allowed, records)
     tried = [proposal.strategy for proposal in allowed]
+    missing = _missing(pool, winner, [s for s in strategies if s not in tried])
     return Resolution(
         request=pool.request,
         base=pool.base,
@@ -169,9 +170,9 @@ def _resolution(
         why=why(winner, allowed, records),
         choices=choices(winner),
         rejections=rejections,
-        warnings=warnings(winner, allowed),
+        warnings=(*warnings(winner, allowed), *pool.problems),
         alternatives=tuple(_alternative(winner, other, records) for other in others),
-        missing=_missing(pool, winner, [s for s in strategies if s not in tried]),
+        missing=missing,
         pulls=pulls(winner),
         relatives=looked_up(pool),
         scheme=scheme(winner),
@@ -210,7 +211,7 @@ def _missing(
     policy = pool.request.policy
     rank = winner.strategy.rank_under(policy) if winner else None
     better = [s for s in strategies if rank is None or s.rank_under(policy) < rank]
-    found = [s.lift(pool) for s in sorted(better, key=lambda s: s.rank_under(policy))]
+    found = [guarding.lift(s, pool) for s in sorted(better, key=lambda s: s.rank_under(policy))]
     return tuple(sorted((m for m in found if m), key=lambda m: len(m.commands)))
 
 

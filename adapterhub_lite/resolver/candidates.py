@@ -52,7 +52,7 @@ class Pool:
     """All candidates for a request on one base that hold the rules for single adapters.
 
     `related`, `records` and `measured` are what `relatives.py`, `track.py` and `scores.py` have
-    looked up so far.
+    looked up so far; `problems` says which strategies of plugins failed.
     """
 
     request: Request
@@ -67,6 +67,7 @@ class Pool:
     related: dict[object, Any] = field(default_factory=dict)
     records: dict[str, float] | None = None
     measured: Records | None = None
+    problems: list[str] = field(default_factory=list)
     _kept: dict[tuple[str, str | None], Candidate | str] = field(default_factory=dict)
 
     def admit(self, slot: str, found: Iterable[Candidate]) -> tuple[Candidate, ...]:
@@ -79,6 +80,11 @@ class Pool:
             else:
                 self.rejections.append(Rejection(candidate.ref, slot, *broken))
         return tuple(admitted)
+
+    def note(self, problem: str) -> None:
+        """Keep what went wrong with a plugin, once."""
+        if problem not in self.problems:
+            self.problems.append(problem)
 
     def known(self) -> Iterable[Candidate]:
         """Return the candidates that may stand under a task adapter."""

@@ -76,6 +76,7 @@ def _reasons(pool: Pool, rejections: tuple[Rejection, ...]) -> Iterator[str]:
     if not pool.tasks and "task" not in slots:
         yield _no_task(pool.request, pool.registry, pool.base)
         return
+    yield from pool.problems
     yield from dict.fromkeys(_broken(pool, rejections))
     if pool.tasks:
         yield from _empty_slots(pool, slots)

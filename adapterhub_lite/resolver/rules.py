@@ -15,6 +15,7 @@ from adapterhub_lite.adapter import Adapter, BaseIdentity, Kind, Underneath
 from adapterhub_lite.digests import Digest
 from adapterhub_lite.errors import MethodError
 from adapterhub_lite.methods.base import Method, MethodConfig
+from adapterhub_lite.resolver import guarding
 from adapterhub_lite.resolver.candidates import is_same
 from adapterhub_lite.resolver.not_run import NotRun
 from adapterhub_lite.resolver.request import Request
@@ -67,7 +68,7 @@ class Judge:
         key = self.config_digest(adapter)
         if key not in self._methods:
             method = self._method(adapter)
-            self._methods[key] = (method, method.Config.from_mapping(adapter.manifest.config))
+            self._methods[key] = (method, guarding.config_of(method, adapter.manifest.config))
         return self._methods[key]
 
     def _method(self, adapter: Adapter) -> Method:
@@ -215,7 +216,7 @@ def run_allowed(judge: Judge, proposal: Proposal) -> str | None:
         if lower is upper:
             continue  # members of an average stand side by side
         method, config = judge.method(above)
-        reason = method.follows(config, *judge.method(below))
+        reason = guarding.follows(method, config, *judge.method(below))
         if reason is not None:
             return f"cannot stand on `{below.ref}`: {reason}"
     return None
