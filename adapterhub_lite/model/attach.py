@@ -143,7 +143,7 @@ class Attachment(Uncopied):
             try:
                 self._start()
             except BaseException:
-                self._take_off()
+                self.take_off()
                 raise
             self.carrier.attachments.append(self)
 
@@ -232,21 +232,25 @@ class Attachment(Uncopied):
         if torch.compiler.is_compiling():
             return self.traced_plan()
         self.follow()
-        if torch._C._current_graph_task_id() != -1:  # as torch's own checkpoints ask
+        backward = torch._C._current_graph_task_id() != -1  # as torch's own checkpoints ask
+        if backward and self._recomputed:
             return self._again()
         rows = calls.rows_of(self)
-        if rows is None and threading.current_thread() is not self.owner:
+        if rows is None and not backward and threading.current_thread() is not self.owner:
             raise AttachError(
                 f"{self.title} came onto this model while this thread was computing with it, or "
                 "this thread calls a part of the model by itself",
                 hint="attach before other threads begin; call the whole model, or do it in a "
                 "`rows` block",
             )
-        return self._default_plan() if rows is None else rows.plan
+        plan = self._default_plan() if rows is None else rows.plan
+        if torch.is_grad_enabled():
+            self._note_gradients(plan)
+        return plan
 
     def _again(self) -> Plan | None:
         """Return what runs in `backward`, which computes again what a user's own code asked for."""
-        if len(self._recomputed) != 1:
+        if len(self._recomputed) > 1:
             raise AttachError(
                 "several compositions ran with gradients, and this checkpoint does not say which "
                 "it is to compute again",
@@ -393,7 +397,7 @@ class Attachment(Uncopied):
 
     def _hook_again(self) -> None:
         kept = self._undo.pop(0) if self._source.trainable else None
-        self._take_off()  # all of them: at a module, the order of hooks counts
+        self.take_off()  # all of them: at a module, the order of hooks counts
         self._hook()
         if kept is not None:
             self._undo.insert(0, kept)
@@ -590,7 +594,7 @@ class Attachment(Uncopied):
                 raise AttachError("something attached later is still on; detach that first")
             self.carrier.attachments.pop()
             self.detached = True
-            if self.carrier.leave([self._take_off]):
+            if self.carrier.leave(self):
                 return
         raise AttachError(
             f"{self.title} was detached while another thread computed with it, or inside its own "
@@ -598,7 +602,8 @@ class Attachment(Uncopied):
             hint="wait for the threads (`thread.join()`) before the `with attach(...)` block ends",
         )
 
-    def _take_off(self) -> None:
+    def take_off(self) -> None:
+        """Undo all that is on the model; `detach` does this when nobody computes with it."""
         while self._undo:
             self._undo.pop()()
 

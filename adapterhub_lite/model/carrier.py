@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -46,7 +45,7 @@ class Carrier:
         self.lock = threading.RLock()
         self.attachments: list[Attachment] = []
         self._holds: set[Hold] = set()
-        self._leaving: list[Callable[[], None]] = []
+        self._leaving: list[Attachment] = []
 
     @property
     def top(self) -> Attachment | None:
@@ -89,22 +88,26 @@ class Carrier:
             check_owner(self.top, change)
         self.check_free(change)
 
-    def leave(self, take_off: Iterable[Callable[[], None]]) -> bool:
-        """Take off now and return whether that was possible; else it happens later."""
+    def leave(self, attachment: Attachment) -> bool:
+        """Take an attachment off now and return whether that was possible; else it waits."""
         forget_interrupted()
-        self._leaving += take_off
+        self._leaving.append(attachment)  # after those above it, which may be waiting too
         if self._busy():
             return False
         self._take_off()
         return True
 
     def _busy(self) -> bool:
-        """Whether a `rows` block is open, or another thread is in a forward pass."""
-        return any(hold.block or hold.by_another() for hold in self._holds)
+        """Whether what waits has a `rows` block open, or another thread in a forward pass."""
+        return any(
+            hold.block or hold.by_another()
+            for hold in self._holds
+            if hold.attachment in self._leaving
+        )
 
     def _take_off(self) -> None:
         while self._leaving:
-            self._leaving.pop(0)()
+            self._leaving.pop(0).take_off()
 
 
 def check_owner(attachment: Attachment, change: str) -> None:

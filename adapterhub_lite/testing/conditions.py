@@ -7,12 +7,15 @@ two ways of computing one result; what a method may not depend on is what differ
 from __future__ import annotations
 
 import random
+import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 
+from adapterhub_lite.model.attach import attach
 from adapterhub_lite.model.base import Base
 from adapterhub_lite.testing.adapters import logits
 from adapterhub_lite.testing.kit import Bases, Batch, Kit
@@ -20,6 +23,10 @@ from adapterhub_lite.testing.models import DECODERS
 
 CLOSE = 1e-4
 """Largest difference of two ways to compute one float32 result."""
+_SHARED = (
+    "several threads at once compute something else than one: the method keeps on itself what "
+    "belongs to one call"
+)
 ROUNDED = 0.25
 """Largest share of an adapter's effect that half precision may change."""
 
@@ -143,6 +150,35 @@ class Conditions(Kit):
                 "a second pass has other outputs: the method counts or keeps something"
             )
 
+    def test_threads_compute_what_one_does(self, bases: Bases, batch: Batch, family: str) -> None:
+        if family not in (self.families[0], DECODERS[0]):
+            return  # what threads share does not differ from family to family
+        base = bases(family)
+        adapters = self.adapters(base, self.adapter(base), self.adapter(base, "b", seed=2))
+        jobs = [
+            (name, {key: value[:, :length] for key, value in batch.items()})
+            for name, length in (("a", 6), ("b", 6), ("a", 3), ("b", 4))
+        ]
+        named = {name: self.composition(name) for name in "ab"}
+        with attach(base, named, adapters=adapters) as attached, _switching_often():
+
+            def run(job: tuple[str, Batch]) -> Tensor:
+                with attached.rows(job[0]):
+                    return logits(base, job[1])
+
+            alone = [run(job) for job in jobs]
+
+            def differs(number: int) -> bool:
+                results = [run(jobs[number]) for _ in range(4)]
+                return any(not torch.allclose(r, alone[number], atol=CLOSE) for r in results)
+
+            with ThreadPoolExecutor(len(jobs)) as pool:
+                try:
+                    wrong = [n for n, bad in enumerate(pool.map(differs, range(len(jobs)))) if bad]
+                except (RuntimeError, LookupError, AttributeError) as error:
+                    raise AssertionError(f"{_SHARED}: {error}") from error
+        assert not wrong, _SHARED
+
     def test_random_numbers_are_left_alone(self, bases: Bases, batch: Batch, family: str) -> None:
         base = bases(family)
         with self.attach(base, self.adapter(base)), torch.random.fork_rng(devices=[]):
@@ -153,6 +189,17 @@ class Conditions(Kit):
                 "a pass in evaluation draws from torch's global generator or seeds it"
             )
             assert random.getstate() == states[1], "a pass draws from Python's `random`"
+
+
+@contextmanager
+def _switching_often() -> Iterator[None]:
+    """Let Python change from thread to thread as often as it can."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
 
 
 def _same(found: Tensor, expected: Tensor, message: str) -> None:

@@ -438,6 +438,24 @@ def test_an_interrupted_pass_leaves_nothing(bases: Bases, make: Make, batch: Bat
         attached.use("a")
 
 
+def test_attaching_inside_a_block_of_the_one_below(bases: Bases, make: Make, batch: Batch) -> None:
+    base = bases("bert")
+    adapters = {"a": make(base, "prefix", "a"), "b": make(base, "prefix", "b", seed=2)}
+    with attach(base, {"a": "a"}, adapters=adapters) as outer:
+        outer.use("a")
+        expected = logits(base, batch)
+        with outer.rows(["a"] * 4):
+            with attach(base, {"b": "b"}, adapters=adapters) as inner:
+                inner.use("b")
+                assert not torch.equal(logits(base, batch), expected)
+            torch.testing.assert_close(logits(base, batch), expected, atol=5e-5, rtol=0)
+            with pytest.raises(AttachError, match="inside its own `rows` block"):
+                outer.detach()
+        with pytest.raises(AttachError, match="is detached"):
+            outer.use("a")
+    assert not any(m._forward_hooks or m._forward_pre_hooks for m in base.model.modules())
+
+
 def test_two_bases_on_one_trunk_are_one_model(
     bases: Bases, make: Make, batch: Batch, tmp_path: Path
 ) -> None:

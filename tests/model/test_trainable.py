@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -239,16 +240,20 @@ def test_what_would_train_nothing_is_refused(bases: Bases, make: Make) -> None:
 
 
 @pytest.mark.parametrize("method", ["bottleneck", "lora", "prefix"])
+@pytest.mark.parametrize("reentrant", [False, True])
 def test_layers_are_computed_again_as_they_were(
-    bases: Bases, make: Make, batch: Batch, method: str
+    bases: Bases, make: Make, batch: Batch, method: str, *, reentrant: bool
 ) -> None:
-    """`use` and `rows` may change between the forward pass and `backward`, with checkpoints."""
+    """`use` and `rows` may change between the forward pass and `backward`, with checkpoints.
+
+    `backward` runs in another thread, as it does on a GPU (there it is autograd's own).
+    """
     base = bases("xlm-roberta")
     gradients = []
     for checkpointing in (False, True):
         adapters = {n: make(base, method, n, seed=s) for s, n in enumerate("ab", 1)}
         if checkpointing:
-            base.model.activation_checkpointing_enable()
+            base.model.activation_checkpointing_enable({"use_reentrant": reentrant})
         base.model.train()
         for module in base.model.modules():
             if isinstance(module, torch.nn.Dropout):
@@ -261,7 +266,8 @@ def test_layers_are_computed_again_as_they_were(
             attached.use("b")
             loss = loss + base.model(**batch).logits.square().mean()
             attached.use(None)
-            loss.backward()
+            with ThreadPoolExecutor(1) as pool:
+                pool.submit(loss.backward).result()
             gradients.append({n: dict(attached.parameters_of(n)) for n in "ab"})
         base.model.activation_checkpointing_disable()
         base.model.eval()
@@ -283,6 +289,38 @@ def test_backward_after_detaching_is_refused(bases: Bases, make: Make, batch: Ba
         loss.backward()
     base.model.activation_checkpointing_disable()
     base.model.eval()
+
+
+def test_a_checkpoint_of_ones_own_is_computed_again_or_refused(
+    bases: Bases, make: Make, batch: Batch
+) -> None:
+    """It cannot say which composition it ran with; of a single one that is clear."""
+    base = bases("xlm-roberta")
+    adapters = {n: make(base, "lora", n, seed=s) for s, n in enumerate("ab", 1)}
+
+    def loss() -> Tensor:
+        layer: Any = base.trunk.get_submodule("encoder.layer.0")
+        with torch.no_grad():
+            states = base.trunk(**batch, output_hidden_states=True).hidden_states[1]
+        # the layer by itself, as somebody's own checkpointing calls it
+        again = torch.utils.checkpoint.checkpoint(layer, states, use_reentrant=False)
+        result = again[0] if isinstance(again, tuple) else again
+        total: Tensor = result.square().mean()
+        return total
+
+    with attach(base, {"a": "a", "b": "b"}, adapters=adapters, trainable=["a", "b"]) as attached:
+        attached.use("a")
+        base.model(**batch).logits.mean().backward()
+        for parameter in attached.parameters_of("a").values():
+            parameter.grad = None
+        torch.autograd.backward(loss())
+        assert any(
+            p.grad is not None and p.grad.any() for p in attached.parameters_of("a").values()
+        )
+        attached.use("b")
+        base.model(**batch).logits.mean().backward()
+        with pytest.raises(AttachError, match="does not say which"):
+            torch.autograd.backward(loss())
 
 
 def test_saving_says_what_is_missing(bases: Bases, make: Make, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -446,6 +447,15 @@ class ScalesTheBaseAlone(Sound):
     def factor(self, config: Any, weights: Weights) -> Tensor:
         product: Tensor = weights["B"] @ weights["A"] * (config.alpha / config.rank)
         return product
+
+
+class NotesOnItself(Sound):
+    """what belongs to one call is kept on the method, which threads share"""
+
+    def transform(self, site: Site, config: Any, weights: Weights, x: Tensor, y: Tensor) -> Tensor:
+        self.x = x
+        time.sleep(0.0002)  # what a longer computation would be
+        return super().transform(site, config, weights, self.x, y)
 
 
 class MeanOfTheFactors(Sound):

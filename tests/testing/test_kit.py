@@ -58,6 +58,7 @@ FAULTS: dict[str, tuple[str, str]] = {
     "OffInTraining": ("training_mode_without_dropout_is_evaluation", "with dropout off"),
     "KeepsAProduct": ("a_step_is_seen_in_evaluation", "computed from the old weights"),
     "CountsItsPasses": ("a_pass_leaves_no_trace", "counts or keeps something"),
+    "NotesOnItself": ("threads_compute_what_one_does", "several threads at once"),
     "SeedsTheGenerator": ("random_numbers_are_left_alone", "global generator"),
     "DrawsFromHashes": ("another_process_computes_the_same", "Python's `hash`"),
     "HalfAtBirth": ("fresh_weights_are_float32_and_apart", "are float32, found"),

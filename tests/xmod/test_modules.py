@@ -7,6 +7,7 @@ a layer's end written out (`the_layers`), with the task adapter after the module
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -246,6 +247,26 @@ def test_without_default_language_the_base_alone_runs_no_module(made: Made, batc
         assert torch.equal(logits(base, batch), nobody)
         with attached.rows(["sw", "none", "sw"]):
             assert close(logits(base, batch), mixed)
+
+
+def test_threads_run_their_own_modules(made: Made, batch: Batch) -> None:
+    home, base = made("default")
+    names = ("tiny-sw", "tiny-gv", "tiny-en")
+    with attach(base, {name: name for name in names}, home=home) as attached:
+        expected = {}
+        for name in names:
+            with attached.rows(name):
+                expected[name] = logits(base, batch)
+
+        def work(name: str) -> bool:
+            for _ in range(15):
+                with attached.rows(name):
+                    if not torch.equal(logits(base, batch), expected[name]):
+                        return False
+            return True
+
+        with ThreadPoolExecutor(3) as pool:
+            assert all(pool.map(work, names))
 
 
 def test_what_is_attached_on_top_decides(made: Made, batch: Batch) -> None:
