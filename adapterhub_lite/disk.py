@@ -58,8 +58,10 @@ def refused(error: OSError, path: Path | str, doing: str = "write") -> HomeError
     )
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write a text file in one step; what was there stays until the new content is on the disk.
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Write a file (text in UTF-8) in one step.
+
+    What was there stays until the new content is on the disk.
 
     Raises:
         HomeError: it cannot be written.
@@ -67,8 +69,8 @@ def write_whole(path: Path, text: str) -> None:
     beside = path.with_name(f".{path.name}.{uuid.uuid4().hex}{UNFINISHED}")
     with refusing(path):
         try:
-            with beside.open("x", encoding="utf-8") as stream:
-                stream.write(text)
+            with beside.open("xb") as stream:
+                stream.write(content.encode() if isinstance(content, str) else content)
                 stream.flush()
                 os.fsync(stream.fileno())
             beside.replace(path)

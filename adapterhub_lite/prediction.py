@@ -5,15 +5,21 @@ ahl.predict(["Ta mee goll dys y thie."], source="en", target="gv", task="pos")
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from adapterhub_lite import languages
+from adapterhub_lite import disk, languages
 from adapterhub_lite.errors import DataError, RefError, UsageError
 from adapterhub_lite.foreign.text import command
+from adapterhub_lite.tasks import annotating, memory
+from adapterhub_lite.tasks.base import Prediction
 from adapterhub_lite.tasks.inference import BATCH, head_of, predict_examples
+from adapterhub_lite.tasks.predicted import Predicted, predicted, say_cut
+from adapterhub_lite.tasks.reading import read_examples, read_inputs
+from adapterhub_lite.tasks.tables import columns_of
 
 if TYPE_CHECKING:
     from adapterhub_lite.composition import Composition
@@ -22,40 +28,13 @@ if TYPE_CHECKING:
     from adapterhub_lite.model.attach import Attachment
     from adapterhub_lite.model.base import Base
     from adapterhub_lite.plugins import Plugins
-    from adapterhub_lite.tasks.base import Columns, Example, TaskType
+    from adapterhub_lite.tasks.base import Columns, Example, Long, TaskType
 
 Compositions = Mapping[str, "Composition | str"]
 
 
-@dataclass(frozen=True, slots=True)
-class Predicted:
-    """What was predicted of one item: a label a unit, and how sure the head is of each.
-
-    For tagging, `inputs` are the words and there is a label a word; for a text there is one label.
-    """
-
-    inputs: tuple[str, ...]
-    labels: tuple[str, ...]
-    probabilities: tuple[float, ...]
-    language: str | None = None
-
-    @property
-    def pairs(self) -> list[tuple[str, str]]:
-        """Words and labels side by side (a text's only label beside the text)."""
-        return list(zip(self.inputs, self.labels, strict=False))
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the prediction as JSON values."""
-        return {
-            "inputs": list(self.inputs),
-            "labels": list(self.labels),
-            "probabilities": [round(p, 4) for p in self.probabilities],
-            "language": self.language,
-        }
-
-
 def predict(
-    inputs: Sequence[Any],
+    inputs: Any,
     *,
     source: str | None = None,
     target: str | Sequence[str] | None = None,
@@ -63,6 +42,8 @@ def predict(
     composition: Composition | Lock | str | None = None,
     attachment: Attachment | None = None,
     rows: Sequence[str] | None = None,
+    columns: Columns | None = None,
+    long: Long = "cut",
     base: Base | str | Path | None = None,
     home: Home | str | Path | None = None,
     batch_size: int = BATCH,
@@ -74,14 +55,23 @@ def predict(
 
     Args:
         inputs: for tagging texts or lists of words; for classification texts or pairs of texts;
-            for question answering pairs of question and context.
-        target: one language, or one for every item.
+            for question answering pairs of question and context.  One text may stand alone.
+            Anything that can be gone through once will do; also a data frame, a split of a data
+            set, or dictionaries, with the columns that files have.
+        target: one language, or one for every item; of records it may be in a column `language`.
         rows: with an attachment of several compositions, the name of one for every item.
+        columns: of records, the names of the columns that are looked for.
+        long: whether texts that the base cannot read at once are read without their end (`cut`),
+            in parts (`split`), or refused (`refuse`).
         base: a loaded base or its name; left out, as the resolver or the adapters have it.
+
+    Returns:
+        A prediction for every input, in their order.
 
     Raises:
         NoResolutionError: nothing in the home fits the request.
-        UsageError: too little or too much is said about what to run.
+        UsageError: too little or too much is said about what to run, or an item of a wrong kind.
+        DataError: an item that is `None`, or (with `refuse`) too long.
     """
     ways = [attachment is not None, composition is not None, task is not None]
     if sum(ways) != 1:
@@ -89,64 +79,190 @@ def predict(
             "what to run? give one of: an attachment, a composition, or a request",
             hint="a request is `source`, `target` and `task`",
         )
-    if not inputs:
+    items = [inputs] if isinstance(inputs, str) else memory.items(inputs, "inputs")
+    if not items:
         return []
+    reading = _Inputs(items, columns or {}, long, batch_size)
     if attachment is not None:
         plugins = _plugins(home)
-        names = list(rows) if rows is not None else [_only(attachment)] * len(inputs)
-        return _predict(attachment, plugins, inputs, names, batch_size)
+        names = list(rows) if rows is not None else [_only(attachment)] * len(items)
+        return reading.predict(attachment, plugins, names)
     home = _home(home)
     if composition is not None:
         with _attach_one(composition, base, home) as attached:
-            names = ["default"] * len(inputs)
-            return _predict(attached, home.plugins(), inputs, names, batch_size)
-    tags = _tags(inputs, target)
+            names = ["default"] * len(items)
+            return reading.predict(attached, home.plugins(), names)
+    tags = _tags(items, target, columns or {})
     plan, base = resolve_all(source, tags, task, base, home)
     with attach_all(plan, base, home) as attached:
-        found = _predict(attached, home.plugins(), inputs, tags, batch_size)
-    return [replace(item, language=tag) for item, tag in zip(found, tags, strict=True)]
+        return reading.predict(attached, home.plugins(), tags, tags=tags)
 
 
 def predict_file(
     path: str | Path,
     *,
-    source: str,
-    task: str,
+    source: str | None = None,
+    task: str | None = None,
     target: str | None = None,
+    composition: Composition | Lock | str | None = None,
     columns: Columns | None = None,
     language_column: str | None = None,
+    format: str | None = None,
+    long: Long = "cut",
+    output: str | Path | None = None,
+    as_json: bool = False,
     base: Base | str | Path | None = None,
     home: Home | str | Path | None = None,
     batch_size: int = BATCH,
 ) -> list[Predicted]:
-    """Predict labels for a whole file: text, CoNLL-U, two columns, CSV or JSON lines.
+    """Predict labels for a whole file, in any of the formats that `evaluate` and training read.
+
+    What to run is a request (`source`, `task`), which is resolved, or a `composition` or a lock.
 
     Args:
         target: language of the file; left out, every record names its own.
         language_column: the field in which it does; `language` when left out.
+        format: one of `tasks.formats.FORMATS`; left out, it is told from the content.
+        output: file to write: the one at `path` with predictions in the place of labels.
+        as_json: write JSON lines to `output` instead.
+
+    The other arguments are those of `predict`.
 
     Raises:
-        UsageError: both `target` and `language_column`.
+        UsageError: both `target` and `language_column`, or both a request and a composition.
         DataError: a bad line, or one that names no language where `target` is left out.
     """
     home = _home(home)
-    task_type = task_type_of(task, home)
+    if (composition is None) == (task is None) or (composition is not None and source is not None):
+        raise UsageError(
+            "what to run? give one of: a composition, or a request",
+            hint="a request is `source`, `target` and `task`",
+        )
     if target is not None and language_column is not None:
         raise UsageError(
             f"either the whole file is `{target}`, or `{language_column}` says it for each record"
         )
-    field = language_column or "language"
-    named = {"language": field} if language_column is not None else {}
-    examples = task_type.read(Path(path), {**(columns or {}), **named}, gold=False)
-    first = languages.normalise(target) if target is not None else None
-    tags = [_language(example, first, field) for example in examples]
-    plan, base = resolve_all(source, tags, task, base, home)
-    with attach_all(plan, base, home) as attached:
-        found = predict_examples(attached, task_type, examples, tags, batch_size=batch_size)
-    return [
-        Predicted(e.inputs, p.labels, p.probabilities, tag)
-        for e, p, tag in zip(examples, found, tags, strict=True)
-    ]
+    if output is not None:
+        check_output(output)
+    file = _File(
+        Path(path),
+        columns or {},
+        language_column,
+        format,
+        long,
+        Path(output) if output is not None else None,
+        as_json,
+        batch_size,
+    )
+    if composition is not None:
+        return file.composed(composition, base, home)
+    return file.requested(source, str(task), target, base, home)
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """A file to predict labels for."""
+
+    path: Path
+    columns: Columns
+    language_column: str | None
+    format: str | None
+    long: Long
+    output: Path | None
+    as_json: bool
+    batch_size: int
+
+    def read(self, task_type: TaskType) -> list[Example]:
+        """Return the file's examples."""
+        columns = dict(self.columns)
+        if self.language_column is not None:
+            columns["language"] = self.language_column
+        return read_examples(task_type, self.path, columns, gold=False, format=self.format)
+
+    def composed(
+        self, composition: Composition | Lock | str, base: Base | str | Path | None, home: Home
+    ) -> list[Predicted]:
+        """Run a composition."""
+        with _attach_one(composition, base, home) as attached:
+            spec, _ = head_of(attached, "default")
+            task_type = home.plugins().task_type(spec.type)
+            examples = self.read(task_type)
+            return self._run(attached, task_type, examples, ["default"] * len(examples))
+
+    def requested(
+        self,
+        source: str | None,
+        task: str,
+        target: str | None,
+        base: Base | str | Path | None,
+        home: Home,
+    ) -> list[Predicted]:
+        """Run what the resolver answers for each language in the file."""
+        task_type = task_type_of(task, home)
+        examples = self.read(task_type)
+        first = languages.normalise(target) if target is not None else None
+        field = self.language_column or "language"
+        tags = [_language(example, first, field) for example in examples]
+        plan, base = resolve_all(source, tags, task, base, home)
+        with attach_all(plan, base, home) as attached:
+            return self._run(attached, task_type, examples, tags, tags=tags)
+
+    def _run(
+        self,
+        attached: Attachment,
+        task_type: TaskType,
+        examples: Sequence[Example],
+        names: Sequence[str],
+        *,
+        tags: Sequence[str] | None = None,
+    ) -> list[Predicted]:
+        annotated = self.output is not None and not self.as_json
+        for name in dict.fromkeys(names) if annotated else ():
+            labels = head_of(attached, name)[0].labels
+            task_type.check_annotated(self.path, labels, self.columns, self.format)
+        task_type = task_type.with_long(self.long)
+        predictions = _run(
+            attached, task_type, examples, names, batch_size=self.batch_size, tags=tags
+        )
+        if self.output is not None:
+            content = (
+                task_type.annotated(self.path, predictions, self.columns, self.format)
+                if annotated
+                else None
+            )
+            write_predictions(predictions, self.output, content=content, as_json=self.as_json)
+        return predictions
+
+
+def check_output(output: str | Path) -> None:
+    """Raise `UsageError` if no file can be written to a path, before the work begins."""
+    path = Path(output)
+    if path.is_dir() or not path.absolute().parent.is_dir():
+        there = "it is a folder" if path.is_dir() else f"there is no folder `{path.parent}`"
+        raise UsageError(f"cannot write to `{path}`: {there}")
+
+
+def write_predictions(
+    predictions: Sequence[Predicted],
+    output: str | Path,
+    *,
+    content: bytes | None = None,
+    as_json: bool = False,
+) -> None:
+    """Write predictions to a file, which is there whole or as it was.
+
+    Args:
+        content: what to write; left out, a table, or JSON lines with `as_json`.
+        output: a name that ends in `.gz` is written compressed.
+
+    Raises:
+        HomeError: it cannot be written.
+    """
+    path = Path(output)
+    if content is None:
+        form = annotating.json_lines if as_json else annotating.table
+        content = form(predictions).encode()
+    disk.write_whole(path, gzip.compress(content, mtime=0) if path.suffix == ".gz" else content)
 
 
 def attach_all(plan: Compositions, base: Base | str | Path | None, home: Home) -> Attachment:
@@ -240,23 +356,63 @@ def _plugins(home: Home | str | Path | None) -> Plugins:
     return _home(home).plugins() if home is not None else plugins.load()
 
 
-def _predict(
+@dataclass(frozen=True, slots=True)
+class _Inputs:
+    """What a program handed over to predict labels for."""
+
+    items: Sequence[Any]
+    columns: Columns
+    long: Long
+    batch_size: int
+
+    def predict(
+        self,
+        attachment: Attachment,
+        plugins: Plugins,
+        names: Sequence[str],
+        *,
+        tags: Sequence[str] | None = None,
+    ) -> list[Predicted]:
+        """Run the composition that `names` has for each item."""
+        if len(names) != len(self.items):
+            raise UsageError(f"{len(self.items)} items need as many rows, found {len(names)}")
+        spec, _ = head_of(attachment, names[0])
+        task_type = plugins.task_type(spec.type).with_long(self.long)
+        examples = read_inputs(task_type, self.items, self.columns)
+        return _run(attachment, task_type, examples, names, batch_size=self.batch_size, tags=tags)
+
+
+def _run(
     attachment: Attachment,
-    plugins: Plugins,
-    inputs: Sequence[Any],
+    task_type: TaskType,
+    examples: Sequence[Example],
     names: Sequence[str],
+    *,
     batch_size: int,
+    tags: Sequence[str] | None = None,
 ) -> list[Predicted]:
-    if len(names) != len(inputs):
-        raise UsageError(f"{len(inputs)} items need as many rows, found {len(names)}")
-    spec, _ = head_of(attachment, names[0])
-    task_type = plugins.task_type(spec.type)
-    examples = task_type.examples(inputs)
-    found = predict_examples(attachment, task_type, examples, names, batch_size=batch_size)
-    return [
-        Predicted(example.inputs, prediction.labels, prediction.probabilities)
-        for example, prediction in zip(examples, found, strict=True)
+    """Return a prediction for every example; an empty one for those without content."""
+    filled = [number for number, example in enumerate(examples) if example.inputs]
+    found = predict_examples(
+        attachment,
+        task_type,
+        [examples[number] for number in filled],
+        [names[number] for number in filled],
+        batch_size=batch_size,
+    )
+    by_number = dict(zip(filled, found, strict=True))
+    nothing = Prediction((), ())
+    predictions = [
+        predicted(
+            example,
+            by_number.get(number, nothing),
+            task_type.name,
+            tags[number] if tags is not None else None,
+        )
+        for number, example in enumerate(examples)
     ]
+    say_cut([item.cut for item in predictions])
+    return predictions
 
 
 def _only(attachment: Attachment) -> str:
@@ -268,13 +424,17 @@ def _only(attachment: Attachment) -> str:
     return attachment.names[0]
 
 
-def _tags(inputs: Sequence[Any], target: str | Sequence[str] | None) -> list[str]:
+def _tags(items: Sequence[Any], target: str | Sequence[str] | None, columns: Columns) -> list[str]:
+    if target is None and all(isinstance(item, Mapping) for item in items):
+        records = memory.records(items, "inputs")
+        name = columns_of(records, ("language",), columns).get("language")
+        target = [record.fields.get(name) or "" for record in records] if name else None
     if target is None:
         raise UsageError("a request needs `source`, `target` and `task`")
     if isinstance(target, str):
-        return [languages.normalise(target)] * len(inputs)
-    if len(target) != len(inputs):
-        raise UsageError(f"{len(inputs)} items need as many targets, found {len(target)}")
+        return [languages.normalise(target)] * len(items)
+    if len(target) != len(items):
+        raise UsageError(f"{len(items)} items need as many targets, found {len(target)}")
     return [languages.normalise(tag) for tag in target]
 
 

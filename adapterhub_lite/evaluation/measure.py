@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -15,16 +15,18 @@ from adapterhub_lite.evaluation.bootstrap import interval, main_metric
 from adapterhub_lite.evaluation.results import Result
 from adapterhub_lite.resolver import Request, Resolution, answer
 from adapterhub_lite.tasks import memory
-from adapterhub_lite.tasks.inference import BATCH, head_of, score_examples
+from adapterhub_lite.tasks.inference import BATCH, Head, head_of, predict_examples
+from adapterhub_lite.tasks.predicted import say_cut
 from adapterhub_lite.tasks.reading import read_examples
+from adapterhub_lite.tasks.scoring import add_up, tallies_of
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from adapterhub_lite.home import Home
+    from adapterhub_lite.model.attach import Attachment
     from adapterhub_lite.model.base import Base
-    from adapterhub_lite.tasks.base import Columns, Example, Long, TaskType
-    from adapterhub_lite.tasks.scoring import Tally
+    from adapterhub_lite.tasks.base import Columns, Example, Long, Prediction, TaskType
 
 FULL = "full-fine-tuning"
 """What stands for the composition in scores of fully fine-tuned models."""
@@ -122,7 +124,9 @@ def evaluate(
     measured = _Measurement(
         data,
         languages.normalise(language),
-        (dataset or data_name(data)) + (f"-first{limit}" if limit else ""),
+        (dataset or data_name(data))
+        + (f"-first{limit}" if limit else "")
+        + ("-split" if long == "split" else ""),
         split,
         columns,
         format,
@@ -184,20 +188,12 @@ class _Measurement:
         with attach_all({"default": exact}, base, home) as attachment:
             examples = self._examples(task_type)
             head = head_of(attachment, "default")
-            metrics, tallies = score_examples(
-                attachment,
-                task_type,
-                examples,
-                name="default",
-                head=head,
-                batch_size=self.batch_size,
-            )
+            predictions = self._predictions(attachment, task_type, examples, head)
         return self._result(
             task_type,
             head[0].labels,
             examples,
-            metrics,
-            tallies,
+            predictions,
             composition=str(exact),
             task=task or top.task or "",
             source_language=languages.normalise(source) if source else labelled[0],
@@ -211,20 +207,13 @@ class _Measurement:
         task_type = home.plugins().task_type(model.head.type).with_long(self.long)
         examples = self._examples(task_type)
         with attach(model.base, {"default": None}, home=home) as attachment:
-            metrics, tallies = score_examples(
-                attachment,
-                task_type,
-                examples,
-                name="default",
-                head=(model.head, model.head_weights),
-                batch_size=self.batch_size,
-            )
+            head = (model.head, model.head_weights)
+            predictions = self._predictions(attachment, task_type, examples, head)
         return self._result(
             task_type,
             model.head.labels,
             examples,
-            metrics,
-            tallies,
+            predictions,
             composition=FULL,
             task=model.task,
             source_language=model.source,
@@ -239,15 +228,32 @@ class _Measurement:
             raise DataError(f"{name}: nothing in it has a label to compare with")
         return examples
 
+    def _predictions(
+        self,
+        attachment: Attachment,
+        task_type: TaskType,
+        examples: Sequence[Example],
+        head: Head,
+    ) -> list[Prediction]:
+        return predict_examples(
+            attachment,
+            task_type,
+            examples,
+            ["default"] * len(examples),
+            heads={"default": head},
+            batch_size=self.batch_size,
+        )
+
     def _result(
         self,
         task_type: TaskType,
         labels: tuple[str, ...],
         examples: Sequence[Example],
-        metrics: Mapping[str, float],
-        tallies: Sequence[Tally],
+        predictions: Sequence[Prediction],
         **facts: Any,
     ) -> Result:
+        tallies = tallies_of(task_type, examples, predictions, labels)
+        metrics = task_type.metrics(add_up(tallies), labels)
         metric = main_metric(task_type, metrics, labels)
         low, high = interval([tallies], task_type, labels)
         return Result(
@@ -263,6 +269,7 @@ class _Measurement:
             tallies=tuple(tallies),
             labels=labels,
             task_type=task_type.name,
+            cut=say_cut([prediction.lost for prediction in predictions]),
             **facts,
         )
 

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What one composition scored.  `low` to `high`: 95 % of draws of the examples with return."""
+    """What one composition scored.  `low` to `high`: 95 % of draws of the examples with return.
+
+    `cut` examples are longer than the base reads at once, and were scored without their ends.
+    """
 
     composition: str
     task: str
@@ -33,6 +36,7 @@ class Result:
     tallies: tuple[Tally, ...] = field(default=(), repr=False, compare=False)
     labels: tuple[str, ...] = field(default=(), repr=False, compare=False)
     task_type: str = field(default="", repr=False, compare=False)
+    cut: int = 0
 
     def scores(self, when: datetime | None = None) -> list[Score]:
         """Return the scores to record, one a metric."""
@@ -56,6 +60,6 @@ class Result:
     def to_json(self) -> dict[str, Any]:
         """Return the result as JSON values."""
         names = ("composition", "task", "dataset", "split", "language", "source_language")
-        numbers = ("metric", "value", "low", "high", "n", "seed")
+        numbers = ("metric", "value", "low", "high", "n", "seed", "cut")
         values = {name: getattr(self, name) for name in (*names, *numbers)}
         return {**values, "metrics": dict(self.metrics)}

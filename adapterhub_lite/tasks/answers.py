@@ -29,12 +29,13 @@ from adapterhub_lite.tasks.base import (
 )
 from adapterhub_lite.tasks.files import composed
 from adapterhub_lite.tasks.heads import HeadShape
-from adapterhub_lite.tasks.questions import of_records, read_questions
+from adapterhub_lite.tasks.questions import annotated, of_records, read_questions
 from adapterhub_lite.tasks.scoring import Tally
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from adapterhub_lite.tasks.predicted import Predicted
     from adapterhub_lite.tasks.tables import Record
 
 LONGEST = 30
@@ -76,6 +77,12 @@ class QuestionAnswering(TaskType):
     ) -> list[Example]:
         """Return the questions of records with `question`, `context` and `answers`."""
         return of_records(records, dict(columns or {}), gold=gold)
+
+    def annotated(
+        self, path: Path, predictions: Sequence[Predicted], columns: Columns, format: str | None
+    ) -> bytes:
+        """Return answers by the ids of questions, for SQuAD's script; or JSON with answers."""
+        return annotated(path, predictions, format)
 
     def examples(self, inputs: Sequence[Any]) -> list[Example]:
         """Return examples of (question, context) pairs."""

@@ -22,13 +22,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self, get_ar
 
 from adapterhub_lite.adapter import BaseIdentity, HeadSpec
 from adapterhub_lite.errors import DataError, TaskTypeError, UsageError, near
-from adapterhub_lite.tasks import metrics
+from adapterhub_lite.tasks import annotating, metrics
 from adapterhub_lite.tasks.metrics import LabelCounts
 from adapterhub_lite.tasks.scoring import Tally
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from adapterhub_lite.tasks.predicted import Predicted
     from adapterhub_lite.tasks.tables import Record
 
 IGNORED = -100
@@ -47,8 +48,9 @@ class Example:
     """One item: its input texts (words, a text, question and context) and what is right.
 
     `gold` has one entry a unit, `None` where nothing is known; `starts` are the places of answers
-    in their context.  `origin` is the file, or what a program handed over (`data[3]`); `line` is
-    the first line there, `lines` has the line of every unit, `key` is the id that it has there.
+    in their context.  `origin` is the file, or what a program handed over (`data[3]`), or both
+    (`squad.json: question ...`); `line` is the first line there, `lines` has the line of every
+    unit, `key` is the id that it has there.  `file` is the path, if it is from one.
     """
 
     inputs: tuple[str, ...]
@@ -59,6 +61,7 @@ class Example:
     line: int | None = None
     lines: tuple[int, ...] = ()
     key: str | None = None
+    file: str | None = None
 
     def position(self, unit: int | None = None) -> str:
         """Return where the example, or one unit of it, is from: `file:line`, for messages."""
@@ -188,6 +191,25 @@ class TaskType(ABC):
                 "model reads at once",
                 hint="`--long split` reads all of it in parts, `--long cut` leaves the end out",
             )
+
+    def annotated(
+        self, path: Path, predictions: Sequence[Predicted], columns: Columns, format: str | None
+    ) -> bytes:
+        """Return the content of a file with predictions in the place of its labels.
+
+        Everything else in it stays as it is.  A task type that does not say how that looks for its
+        files gets a table: inputs, then labels.
+
+        Raises:
+            DataError: it is not clear where in the file predictions belong.
+        """
+        return annotating.table(predictions).encode()
+
+    def check_annotated(
+        self, path: Path, labels: Sequence[str], columns: Columns, format: str | None
+    ) -> None:
+        """Raise `DataError` if `annotated` could not put a head's labels into a file."""
+        return
 
     @abstractmethod
     def examples(self, inputs: Sequence[Any]) -> list[Example]:

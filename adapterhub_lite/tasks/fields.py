@@ -21,7 +21,7 @@ SYNONYMS: Mapping[str, tuple[str, ...]] = {
     ),
     "label": (
         *("gold", "goldlabel", "tag", "class", "category", "target", "sentiment", "intent"),
-        *("topic", "labeltext", "labelname", "y", "stance", "emotion", "annotation"),
+        *("topic", "labeltext", "labelname", "stance", "emotion", "annotation"),
     ),
     "second": ("sentence2", "text2", "textb", "hypothesis", "textpair"),
     "language": ("lang", "locale", "languagecode", "langcode"),

@@ -24,13 +24,26 @@ from adapterhub_lite.foreign import text
 _GARBLED = re.compile("[\x00-\x08\x0e-\x1b\x7f\ufffd]")
 _GZIP = b"\x1f\x8b"
 _MARKS = (
-    (codecs.BOM_UTF8, "utf-8-sig"),
-    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark it starts with
-    (codecs.BOM_UTF32_BE, "utf-32"),
-    (codecs.BOM_UTF16_LE, "utf-16"),
-    (codecs.BOM_UTF16_BE, "utf-16"),
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32-le"),  # before UTF-16, whose mark it starts with
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
-"""Byte order marks, and the codec that reads what follows."""
+"""Byte order marks, and the codec of what follows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """How a file's text is written: the mark at its start, the codec, and how lines end."""
+
+    mark: bytes = b""
+    codec: str = "utf-8"
+    newline: str = "\n"
+
+    def encode(self, written: str) -> bytes:
+        """Return text as the file has it."""
+        return self.mark + written.encode(self.codec)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,26 +106,31 @@ def readable_lines(path: Path) -> tuple[list[Line], list[BadLine]]:
     return lines, bad
 
 
-def content(path: Path) -> tuple[bytes, str]:
-    """Return a file's text as UTF-8 without a mark, and the codec that the file itself is in.
+def content(path: Path) -> tuple[bytes, Encoding]:
+    """Return a file's text as UTF-8 without a mark, and how the file itself is encoded.
 
     The bytes are those of the file where it is UTF-8, valid or not.
     """
     data = _bytes(path)
-    encoding = "utf-8"
-    for mark, name in _MARKS:
-        if data.startswith(mark):
-            encoding = name
-            break
-    if encoding == "utf-8-sig":
-        data = data.removeprefix(codecs.BOM_UTF8)
-    elif encoding != "utf-8":
-        data = _recoded(path, data, encoding)
-    else:
+    mark, codec = next(((m, c) for m, c in _MARKS if data.startswith(m)), (b"", "utf-8"))
+    data = data.removeprefix(mark)
+    if codec != "utf-8":
+        data = _recoded(path, data, codec)
+    elif not mark:
         _refuse_unmarked(path, data)
     if not data.strip():
         fail(path, None, "the file is empty")
-    return data, encoding
+    newline = "\r" if b"\n" not in data and b"\r" in data else "\n"
+    return data, Encoding(mark, codec, newline)
+
+
+def written_lines(path: Path) -> tuple[list[str], Encoding]:
+    """Return the lines of a file for writing it again: joined by LF (CR stays) they are the file.
+
+    Line 1 is the first item.
+    """
+    data, encoding = content(path)
+    return data.decode().split(encoding.newline), encoding
 
 
 def _bytes(path: Path) -> bytes:
@@ -132,11 +150,11 @@ def _bytes(path: Path) -> bytes:
         fail(path, None, f"damaged gzip file: {error}")
 
 
-def _recoded(path: Path, data: bytes, encoding: str) -> bytes:
+def _recoded(path: Path, data: bytes, codec: str) -> bytes:
     try:
-        return data.decode(encoding).encode()
+        return data.decode(codec).encode()
     except UnicodeError as error:
-        fail(path, None, f"starts with the mark of {encoding.upper()}, but is not: {error}")
+        fail(path, None, f"starts with the mark of {codec.upper()}, but is not: {error}")
 
 
 def _refuse_unmarked(path: Path, data: bytes) -> None:

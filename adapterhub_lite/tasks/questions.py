@@ -6,10 +6,12 @@ one right answer is the empty text, as in SQuAD's own script.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from adapterhub_lite.tasks import annotating
 from adapterhub_lite.tasks.base import Example
 from adapterhub_lite.tasks.files import fail, read_lines
 from adapterhub_lite.tasks.formats import check_format, table_layout
@@ -21,6 +23,9 @@ from adapterhub_lite.tasks.tables import (
     missing,
     records_in,
 )
+
+if TYPE_CHECKING:
+    from adapterhub_lite.tasks.predicted import Predicted
 
 FORMATS = ("json", "jsonl", "tsv", "csv")
 _FIELDS = ("question", "context", "answers", "language", "id")
@@ -140,3 +145,20 @@ def _answers(
 
 
 _ANSWERS = ("text", "answer_start")
+
+
+def annotated(path: Path, predictions: Sequence[Predicted], format: str | None) -> bytes:
+    """Return the predicted answers of a file.
+
+    For SQuAD's JSON: an object with an answer by the id of its question, which SQuAD's script
+    takes.  For JSON lines and lists: the records with a field `predicted_answer`.
+    """
+    lines = read_lines(path)
+    layout = table_layout(path, lines, ("question", "context"), forced=format)
+    if layout.format == "json" and _is_squad(json_document(path, lines)):
+        answers = {str(item.key): item.labels[0] for item in predictions}
+        return (json.dumps(answers, ensure_ascii=False, indent=1) + "\n").encode()
+    if layout.format in ("jsonl", "json"):
+        field = {"predicted_answer": lambda item: item.labels[0]}
+        return annotating.objects(path, predictions, layout, field)
+    return annotating.table(predictions).encode()

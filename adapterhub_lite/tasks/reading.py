@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +37,8 @@ def read_examples(
     """
     if memory.is_path(data):
         options = {} if format is None else {"format": format}
-        return task_type.read(Path(data), columns, gold=gold, **options)
+        examples = task_type.read(Path(data), columns, gold=gold, **options)
+        return [replace(example, file=str(data)) for example in examples]
     if format is not None:
         raise UsageError(f"`{name}` is no file, so it has no format", hint="leave `format` out")
     return task_type.from_records(memory.records(data, name), columns, gold=gold)

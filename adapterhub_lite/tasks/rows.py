@@ -84,6 +84,8 @@ def rows_of(lines: Sequence[Line]) -> Rows | None:
     if rows.count == 1:
         return _one_word(lines, plain, rows)
     alike = [rows.cells(line) for line in plain if len(rows.cells(line)) == rows.count]
+    if len(alike) > len(plain) / 2 and _has_known_tags(alike):
+        return rows
     if len(alike) < _ALIKE * len(plain):
         return None
     if rows.header or has_tags(alike) or any(_STOP.fullmatch(row[0]) for row in alike):
@@ -141,16 +143,21 @@ def _numbered(lines: Sequence[Line], rows: Rows, header: Line | None) -> bool:
 
 def has_tags(rows: Sequence[Sequence[str]]) -> bool:
     """Whether a column but the first has only tags that are known, or only capitals."""
-    for column in list(zip(*rows, strict=True))[1:]:
-        values = set(column)
-        if values <= UPOS | {"O", "_"} and (len(values) > 1 or len(rows) > 1):
-            return True
-        if "O" in values and spans.marks_spans(values):
-            return True
-        words = [row[0] for row in rows]
-        if all(map(_CAPITALS.fullmatch, values)) and not all(map(_CAPITALS.fullmatch, words)):
-            return True
-    return False
+    words, *columns = zip(*rows, strict=True)
+    return _has_known_tags(rows) or any(
+        all(map(_CAPITALS.fullmatch, column)) and not all(map(_CAPITALS.fullmatch, words))
+        for column in columns
+    )
+
+
+def _has_known_tags(rows: Sequence[Sequence[str]]) -> bool:
+    """Whether a column but the first has only universal tags, or only tags of spans."""
+    _, *columns = (set(column) for column in zip(*rows, strict=True))
+    return any(
+        (values <= UPOS | {"O", "_"} and len(rows) > 1)
+        or ("O" in values and spans.marks_spans(values))
+        for values in columns
+    )
 
 
 def _repeats(rows: Sequence[Sequence[str]]) -> bool:

@@ -7,10 +7,10 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from adapterhub_lite.errors import near
-from adapterhub_lite.tasks import fields
+from adapterhub_lite.tasks import annotating, fields
 from adapterhub_lite.tasks.files import Line, blocks, fail, read_lines
 from adapterhub_lite.tasks.formats import (
     FORMATS,
@@ -23,6 +23,9 @@ from adapterhub_lite.tasks.rows import Rows
 from adapterhub_lite.tasks.segments import split_words
 from adapterhub_lite.tasks.separated import Separated
 from adapterhub_lite.tasks.tables import Record, columns_of, json_records, missing
+
+if TYPE_CHECKING:
+    from adapterhub_lite.tasks.predicted import Predicted
 
 log = logging.getLogger(__name__)
 
@@ -348,3 +351,35 @@ def _strings(value: Any, *, empty: bool = False) -> bool:
     return isinstance(value, list | tuple) and all(
         (isinstance(item, str) and bool(item.strip())) or (empty and item is None) for item in value
     )
+
+
+def annotated(
+    path: Path, predictions: Sequence[Predicted], columns: Mapping[str, str], format: str | None
+) -> bytes:
+    """Return a file with predicted tags, everything else in it as it was."""
+    lines = read_lines(path)
+    layout = words_layout(path, lines, format)
+    if layout.format == "conllu":
+        position = tag_column(columns, path)
+        return annotating.words_in_lines(path, predictions, position, None)
+    if layout.rows is not None:
+        _, tags = rows_columns(path, layout.rows, columns)
+        return annotating.words_in_lines(path, predictions, tags, layout.rows)
+    if layout.format in ("jsonl", "json"):
+        records = json_records(path, lines, layout)
+        asked = ("tags",) if "tags" in columns else ()
+        name = columns_of(records, asked, columns).get("tags", "tags")
+        return annotating.objects(path, predictions, layout, {name: lambda p: list(p.labels)})
+    if layout.table is not None:
+        table = layout.table
+        names = fields.resolve(path, table.header or (), ("tags",), columns)
+        column = (table.header or ()).index(names["tags"]) if "tags" in names else None
+        if table.header is None and table.count > 1:
+            column = fields.number(columns.get("tags", "-1"), table.count)
+        labels = {
+            number: label
+            for item in predictions
+            for number, label in zip(item.lines, item.labels, strict=True)
+        }
+        return annotating.table_rows(path, table, labels, column, "tags")
+    return annotating.table(predictions).encode()

@@ -26,11 +26,12 @@ from adapterhub_lite.tasks.files import composed
 from adapterhub_lite.tasks.heads import HeadShape
 from adapterhub_lite.tasks.metrics import LabelCounts
 from adapterhub_lite.tasks.scoring import Tally
-from adapterhub_lite.tasks.texts import of_records, read_texts
+from adapterhub_lite.tasks.texts import annotated, of_records, read_texts
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from adapterhub_lite.tasks.predicted import Predicted
     from adapterhub_lite.tasks.tables import Record
 
 
@@ -67,6 +68,12 @@ class SequenceClassification(TaskType):
     ) -> list[Example]:
         """Return the examples of records with the fields that `read` looks for."""
         return of_records(records, dict(columns or {}), gold=gold)
+
+    def annotated(
+        self, path: Path, predictions: Sequence[Predicted], columns: Columns, format: str | None
+    ) -> bytes:
+        """Return a table or JSON with a label a text; for plain text a table."""
+        return annotated(path, predictions, columns, format)
 
     def examples(self, inputs: Sequence[Any]) -> list[Example]:
         """Return examples of texts, or of pairs of texts."""

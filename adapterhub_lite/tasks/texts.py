@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from adapterhub_lite.tasks import fields, spans
+from adapterhub_lite.tasks import annotating, fields, spans
 from adapterhub_lite.tasks.base import Example
 from adapterhub_lite.tasks.files import Line, blocks, fail, read_lines
 from adapterhub_lite.tasks.formats import check_format, table_layout
@@ -20,6 +21,9 @@ from adapterhub_lite.tasks.tables import (
     records_in,
     require,
 )
+
+if TYPE_CHECKING:
+    from adapterhub_lite.tasks.predicted import Predicted
 
 log = logging.getLogger(__name__)
 
@@ -128,3 +132,29 @@ def _refuse_words(path: Path, lines: Sequence[Line], table: Separated) -> None:
     tagged = tags <= UPOS | {"O"} or ("O" in tags and spans.marks_spans(tags))
     if tagged and sum(1 for _ in blocks(lines)) > 1 and all(" " not in row[0] for row in rows):
         fail(path, None, "expected a text and a label a line, found words with tags", _WORDS)
+
+
+def annotated(
+    path: Path, predictions: Sequence[Predicted], columns: Mapping[str, str], format: str | None
+) -> bytes:
+    """Return a file with predicted labels, everything else in it as it was.
+
+    Plain text becomes a table: text, tab, label.
+    """
+    lines = read_lines(path)
+    layout = table_layout(path, lines, tuple(columns.values()), forced=format)
+    if layout.format in ("jsonl", "json"):
+        records = json_records(path, lines, layout)
+        asked = ("label",) if "label" in columns else ()
+        named = [name for name in records[0].fields if fields.folded(name) == "label"]
+        name = columns_of(records, asked, columns).get("label", (*named, "label")[0])
+        return annotating.objects(path, predictions, layout, {name: lambda p: p.labels[0]})
+    if layout.table is None:
+        return annotating.table(predictions).encode()
+    table = layout.table
+    records = records_in(path, lines, layout, ("text", "label"))
+    names = columns_of(records, _FIELDS, columns, table)
+    header = list(records[0].fields)
+    column = header.index(names["label"]) if "label" in names else None
+    labels = {item.line: item.labels[0] for item in predictions if item.line is not None}
+    return annotating.table_rows(path, table, labels, column, "label")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from adapterhub_lite.adapter import BaseIdentity, HeadSpec
 from adapterhub_lite.errors import DataError, UsageError, near
-from adapterhub_lite.tasks import heads, metrics, pieces, spans
+from adapterhub_lite.tasks import annotating, heads, metrics, pieces, spans
 from adapterhub_lite.tasks.base import (
     IGNORED,
     Batch,
@@ -23,19 +23,27 @@ from adapterhub_lite.tasks.base import (
     TaskType,
     Window,
 )
-from adapterhub_lite.tasks.files import composed
+from adapterhub_lite.tasks.files import composed, read_lines
+from adapterhub_lite.tasks.formats import words_layout
 from adapterhub_lite.tasks.heads import HeadShape
 from adapterhub_lite.tasks.metrics import LabelCounts
 from adapterhub_lite.tasks.rows import UPOS
 from adapterhub_lite.tasks.schemes import in_scheme
 from adapterhub_lite.tasks.scoring import Tally
 from adapterhub_lite.tasks.segments import split_words
-from adapterhub_lite.tasks.sentences import Sentence, of_records, read_sentences
+from adapterhub_lite.tasks.sentences import (
+    Sentence,
+    annotated,
+    of_records,
+    read_sentences,
+    rows_columns,
+)
 from adapterhub_lite.tasks.spans import Span
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from adapterhub_lite.tasks.predicted import Predicted
     from adapterhub_lite.tasks.tables import Record
 
 _STRAY = 0.02
@@ -71,6 +79,20 @@ class TokenClassification(TaskType):
     ) -> list[Example]:
         """Return the sentences of records with lists `words` and `tags`, or (untagged) `text`."""
         return _examples(of_records(records, dict(columns or {}), tagged=gold))
+
+    def annotated(
+        self, path: Path, predictions: Sequence[Predicted], columns: Columns, format: str | None
+    ) -> bytes:
+        """Return a file with a tag for each of its words; for running text words and tags."""
+        return annotated(path, predictions, columns, format)
+
+    def check_annotated(
+        self, path: Path, labels: Sequence[str], columns: Columns, format: str | None
+    ) -> None:
+        """Refuse to write tags of one kind over those of another, unless the column was named."""
+        layout = words_layout(path, read_lines(path), format)
+        tag = rows_columns(path, layout.rows, columns)[1] if layout.rows is not None else None
+        annotating.check_words(path, layout, labels, columns, tag)
 
     def examples(self, inputs: Sequence[Any]) -> list[Example]:
         """Return examples of lists of words, or of texts, which are split into words."""

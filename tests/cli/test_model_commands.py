@@ -124,7 +124,9 @@ def test_predict_a_file(home: Path, ahl_json: Callable[..., Any], tmp_path: Path
     text = tmp_path / "two.txt"
     text.write_text("w5 w6\nw7\n", encoding="utf-8")
     found = call(home, "predict", "en", "gv", "--task", "pos", "--file", str(text)).stdout
-    assert [block.count("\n") + 1 for block in found.strip().split("\n\n")] == [2, 1]
+    blocks = [block.split("\n") for block in found.strip().split("\n\n")]
+    assert [block[0] for block in blocks] == ["# line = 1", "# line = 2"]
+    assert [len(block) - 1 for block in blocks] == [2, 1]
     records = tmp_path / "mixed.jsonl"
     rows = [{"words": ["w5", "w6"], "language": tag} for tag in ("gv", "en")]
     records.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")

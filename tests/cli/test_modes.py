@@ -84,7 +84,8 @@ def test_an_option_is_used_or_refused(
 @pytest.mark.parametrize(
     "words",
     [
-        "predict --composition stack(gv-wiki,pos-en) --file texts.txt",
+        "predict --composition stack(gv-wiki,pos-en) --file texts.txt text",
+        "predict --lock gv.lock --file texts.txt --task pos",
         'predict --composition stack(gv-wiki,pos-en) --task pos --column text=a "Ta mee"',
         "predict en gv --task pos --composition gv-wiki --file texts.txt",
         "predict --lock gv.lock --file texts.txt --lang-column lang",
