@@ -30,6 +30,19 @@ if TYPE_CHECKING:
     from adapterhub_lite.plugins import Plugins
     from adapterhub_lite.tasks.base import Columns, Example, Long, TaskType
 
+__all__ = [
+    "Compositions",
+    "Predicted",
+    "attach_all",
+    "attach_locked",
+    "check_output",
+    "predict",
+    "predict_file",
+    "resolve_all",
+    "task_type_of",
+    "write_predictions",
+]
+
 Compositions = Mapping[str, "Composition | str"]
 
 
