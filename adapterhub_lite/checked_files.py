@@ -81,6 +81,11 @@ def sha256(path: Path) -> Digest:
     return digest
 
 
+def forget() -> None:
+    """Forget what this process knows, so that the next question is put to the cache or the file."""
+    _in_process.clear()
+
+
 def _kept(key: str, before: Stamp) -> Digest | None:
     try:
         with closing(_cache()) as cache:

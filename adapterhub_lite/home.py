@@ -22,7 +22,7 @@ from adapterhub_lite.foreign.text import command
 if TYPE_CHECKING:
     from adapterhub_lite.adapter import Adapter
     from adapterhub_lite.plugins import Plugins
-    from adapterhub_lite.registry import Registry
+    from adapterhub_lite.registry import BaseEntry, Registry
     from adapterhub_lite.registry.objects import ObjectStore, Problem
 
 DATABASE = "registry.db"
@@ -191,11 +191,19 @@ class Home:
             )
         return self.store.folder(adapter.digest, adapter.manifest)
 
-    def verify(self) -> list[Problem]:
-        """Read every record and every byte, and return what is wrong."""
-        from adapterhub_lite.registry import upkeep
+    def place_of(self, entry: BaseEntry) -> str:
+        """Return where a registered base is: a folder (which may be gone), or a Hub id."""
+        if not entry.location:
+            return entry.identity.name
+        outermost = self.path / Path(entry.location).parts[0]
+        return str(self.path / entry.location) if outermost.is_dir() else entry.location
 
-        return upkeep.verify(self.registry, self.store)
+    def verify(self) -> list[Problem]:
+        """Read every record and every byte, also of bases, and return what is wrong."""
+        from adapterhub_lite.registry import bases, upkeep
+
+        problems = upkeep.verify(self.registry, self.store)
+        return [*problems, *bases.problems(self.registry.bases(), self)]
 
     def gc(self, *, dry_run: bool = False) -> list[str]:
         """Remove objects without record and what interrupted writes left; return what it was."""

@@ -62,8 +62,8 @@ def _locked(path: Path, base: str | None, home: Home) -> Attachment:
     from adapterhub_lite.prediction import attach_locked
 
     found = lock.read(path)
-    for change in lock.drift(found):
-        settings().say(f"warning: {change}; last digits may differ")
+    for note in (*lock.uncovered(found), *lock.drift(found)):
+        settings().say(f"warning: {note}")
     return attach_locked(found, base, home)
 
 

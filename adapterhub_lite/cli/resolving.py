@@ -114,6 +114,8 @@ def _lock(resolution: Resolution, home: Home, path: Path) -> None:
         request=resolution.request.to_json(),
         strategy=resolution.strategy,
     )
+    for note in lock.uncovered(made):
+        settings().say(f"warning: {note}")
     settings().say(f"locked in `{lock.write(made, path)}`")
 
 

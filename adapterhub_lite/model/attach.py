@@ -97,7 +97,7 @@ def attach(
 def _unlocked(lock: Lock, base: Base, home: Home | None) -> Composition:
     if home is None:
         raise LockError("a lock is compared with a home", hint="`attach(base, lock, home=home)`")
-    locks.check_base(lock, base.identity)
+    locks.check_base(lock, base.identity, base.files)
     return locks.check(lock, home)
 
 

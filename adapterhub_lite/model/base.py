@@ -153,9 +153,7 @@ def locate(name: str | Path | BaseIdentity, home: Home | None) -> Located:
     entry = _entry(name, home) if home else None
     if entry is None or home is None:
         return Located(name if isinstance(name, BaseIdentity) else None, _label_or_path(name))
-    inside = home.path / entry.location if entry.location else None
-    place = str(inside) if inside and inside.is_dir() else entry.location or entry.identity.name
-    return Located(entry.identity, place, entry.files, home)
+    return Located(entry.identity, home.place_of(entry), entry.files, home)
 
 
 def _entry(name: str | Path | BaseIdentity, home: Home) -> BaseEntry | None:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from adapterhub_lite import digests
+from adapterhub_lite import checked_files, digests
 from adapterhub_lite import manifest as manifests
 from adapterhub_lite.adapter import (
     BaseIdentity,
@@ -189,7 +189,11 @@ def check_base(name: str, manifest: Manifest, identity: BaseIdentity) -> None:
 
 
 def read_weights(folder: Path, manifest: Manifest) -> dict[str, Tensor]:
-    """Read a folder's safetensors file; its size must be what the manifest says."""
+    """Read a folder's safetensors file, which must be the one that the manifest records.
+
+    Raises:
+        WeightsError: missing, damaged, or others than recorded, by size or SHA-256.
+    """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
@@ -202,7 +206,19 @@ def read_weights(folder: Path, manifest: Manifest) -> dict[str, Tensor]:
                 "truncated or overwritten",
                 hint="`ahl verify` lists damaged adapters; pull or add it again",
             )
-        return unpacked(load_file(path), path)
+        if manifest.weights is None:
+            return unpacked(load_file(path), path)
+        before, found = checked_files.stamp(path), checked_files.sha256(path)
+        if found != manifest.weights.sha256:
+            raise WeightsError(
+                f"`{path}` is not the file that was recorded: SHA-256 {found[: digests.SHORT]}, "
+                f"recorded {manifest.weights.sha256[: digests.SHORT]}",
+                hint="`ahl verify` lists damaged adapters; pull or add it again",
+            )
+        weights = load_file(path)
+        if checked_files.stamp(path) != before:
+            raise WeightsError(f"`{path}` changed while it was read", hint="try again")
+        return unpacked(weights, path)
     except (OSError, SafetensorError) as error:
         raise WeightsError(
             f"cannot read `{path}`: {error}", hint="`ahl verify` lists damaged adapters"

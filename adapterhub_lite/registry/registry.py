@@ -143,11 +143,12 @@ class Registry:
         """Remove an adapter and its names, and return it; scores of compositions with it stay.
 
         Raises:
-            RegistryError: other adapters were trained over it, unless `force` is given.
+            RegistryError: other adapters were trained over it, or its record was changed, unless
+                `force` is given.
         """
         with self.database.write() as connection:
             row = search.get(connection, ref)
-            removed = rows.adapter(row)
+            removed = rows.adapter(row, damaged=force)
             writing.remove(connection, row, force=force)
             return removed
 

@@ -6,7 +6,7 @@ A manifest is immutable and known by its digest, so one that was read before is 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from functools import lru_cache
@@ -14,9 +14,10 @@ from typing import Any
 
 from adapterhub_lite import digests, languages
 from adapterhub_lite import manifest as manifests
-from adapterhub_lite.adapter import Adapter, BaseIdentity, Manifest, Score
+from adapterhub_lite.adapter import Adapter, BaseIdentity, Manifest, Role, Score
 from adapterhub_lite.digests import Digest
 from adapterhub_lite.errors import RegistryError, UsageError
+from adapterhub_lite.foreign.text import command
 from adapterhub_lite.names import check_name
 
 macro = lru_cache(maxsize=10_000)(languages.macro)
@@ -101,13 +102,14 @@ def language_rows(row: dict[str, Any], manifest: Manifest) -> list[dict[str, Any
     ]
 
 
-def adapter(row: Any) -> Adapter:
-    """Return the adapter of a row of `search.COLUMNS`."""
+def adapter(row: Any, *, damaged: bool = False) -> Adapter:
+    """Return the adapter of a row of `search.COLUMNS`; `damaged`: also one that was changed."""
+    digest = digests.of_bytes(row.manifest.encode()) if damaged else row.digest
     others = sorted((row.aliases or "").split())
     return Adapter(
         digest=Digest(row.digest),
         name=row.name,
-        manifest=parse(row.digest, row.manifest),
+        manifest=parse(digest, row.manifest),
         added=row.added,
         aliases=tuple(others),
         remote=row.remote,
@@ -135,6 +137,32 @@ def parse(digest: str, text: str) -> Manifest:
             f"the record of adapter {digest[: digests.SHORT]} is damaged ({error})",
             hint="`ahl verify` lists what is damaged",
         ) from None
+
+
+def check_columns(adapter: Adapter, asked: Mapping[str, Any], tags: Sequence[str] | None) -> None:
+    """Raise `RegistryError` unless an adapter's manifest is what it was found by.
+
+    Columns are copies of the manifest for searching, and no digest covers them: one that was edited
+    must not put an adapter in another's place.
+    """
+    manifest = adapter.manifest
+    for column in ("kind", "method", "task", "dataset"):
+        if column in asked and getattr(manifest, column) != asked[column]:
+            raise _wrong_column(adapter, column, asked[column], getattr(manifest, column))
+    if tags is None:
+        return
+    roles = [Role(asked["role"])] if "role" in asked else []
+    own = manifest.tags(*roles)
+    if not any(tag in tags or macro(tag) in tags for tag in own):
+        raise _wrong_column(adapter, "language", ", ".join(tags), ", ".join(own))
+
+
+def _wrong_column(adapter: Adapter, column: str, found: str, manifest: str | None) -> RegistryError:
+    return RegistryError(
+        f"the registry's index has `{adapter.ref}` under {column} `{found}`, its manifest says "
+        f"`{manifest}`: the registry was edited",
+        hint=f"{command('ahl', 'remove', '--force', adapter.ref)}, and add it again",
+    )
 
 
 def base_row(identity: BaseIdentity) -> dict[str, Any]:

@@ -77,7 +77,10 @@ def find(connection: Connection, filters: Mapping[str, Any], limit: int | None) 
     if limit:
         asked["limit"] = limit
     query = _question(frozenset(asked), None if tags is None else len(tags))
-    return [rows.adapter(row) for row in connection.execute(query, asked)]
+    adapters = [rows.adapter(row) for row in connection.execute(query, asked)]
+    for adapter in adapters:
+        rows.check_columns(adapter, asked, tags)
+    return adapters
 
 
 def base_values(base: BaseIdentity) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, select, text
 
@@ -12,7 +12,7 @@ from adapterhub_lite.errors import AhlError
 from adapterhub_lite.foreign.text import command
 from adapterhub_lite.registry import rows
 from adapterhub_lite.registry.objects import ObjectStore, Problem
-from adapterhub_lite.registry.tables import ADAPTERS, NAMES
+from adapterhub_lite.registry.tables import ADAPTERS, LANGUAGES, NAMES
 
 if TYPE_CHECKING:
     from adapterhub_lite.registry.registry import Registry
@@ -69,9 +69,15 @@ def _database(connection: Connection) -> Iterator[Problem]:
 
 
 def _rows(connection: Connection) -> Iterator[Problem]:
-    columns = select(ADAPTERS.c.digest, ADAPTERS.c.name, ADAPTERS.c.manifest)
-    for row in connection.execute(columns.order_by(ADAPTERS.c.digest)):
-        message = _row(row.digest, row.manifest)
+    columns = select(*_COPIES, ADAPTERS.c.id, ADAPTERS.c.name, ADAPTERS.c.manifest)
+    uses = _uses(connection)
+    following = next(uses, None)
+    for row in connection.execute(columns.order_by(ADAPTERS.c.id)):
+        own: list[tuple[str, str]] = []
+        while following is not None and following[0] <= row.id:
+            own += [following[1]] if following[0] == row.id else []
+            following = next(uses, None)
+        message = _row(row, own)
         if message:
             yield Problem(
                 "record",
@@ -81,13 +87,29 @@ def _rows(connection: Connection) -> Iterator[Problem]:
             )
 
 
-def _row(digest: str, manifest: str) -> str | None:
-    if digests.of_bytes(manifest.encode()) != digest:
+_COPIES = [ADAPTERS.c[name] for name in ("digest", "kind", "method", "task", "dataset")]
+
+
+def _uses(connection: Connection) -> Iterator[tuple[int, tuple[str, str]]]:
+    """Yield key, tag and role of every adapter's languages as they are searched for, by key."""
+    columns = (LANGUAGES.c.adapter_id, LANGUAGES.c.tag, LANGUAGES.c.role)
+    query = select(*columns).order_by(LANGUAGES.c.adapter_id, LANGUAGES.c.position)
+    for row in connection.execute(query):
+        yield row.adapter_id, (row.tag, row.role)
+
+
+def _row(row: Any, uses: list[tuple[str, str]]) -> str | None:
+    if digests.of_bytes(row.manifest.encode()) != row.digest:
         return "was changed: its digest is another"
     try:
-        rows.parse(digest, manifest)
+        manifest = rows.parse(row.digest, row.manifest)
     except AhlError as error:
         return f"cannot be read: {error.message}"
+    for name in ("kind", "method", "task", "dataset"):
+        if getattr(row, name) != getattr(manifest, name):
+            return f"is indexed under another {name} than its manifest has"
+    if uses != [(use.tag, use.role) for use in manifest.languages]:
+        return "is indexed under other languages than its manifest has"
     return None
 
 

@@ -129,6 +129,9 @@ def _spoil(home: Home, *statements: str) -> None:
     [
         ("UPDATE adapters SET manifest = replace(manifest, '\"sw\"', '\"de\"')", "record"),
         ("UPDATE adapters SET manifest = '{'", "record"),
+        ("UPDATE adapters SET task = 'pos'", "record"),
+        ("UPDATE adapters SET kind = 'task'", "record"),
+        ("UPDATE languages SET tag = 'de'", "record"),
         ("UPDATE names SET adapter_id = 99", "dangling-name"),
         ("DELETE FROM adapters", "dangling-name"),
     ],

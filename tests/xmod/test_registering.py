@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from adapterhub_lite import Home
+from adapterhub_lite import Home, digests
+from adapterhub_lite import manifest as manifests
+from adapterhub_lite.adapter import WeightsFile
 from adapterhub_lite.errors import (
     AttachError,
     CompositionError,
@@ -104,20 +108,19 @@ def test_tags_keep_a_region_only_where_it_tells_modules_apart() -> None:
         tags_of(["en_XX", "en"])
 
 
-def test_a_damaged_file_is_refused(made: Made, tmp_path: Any) -> None:
+def test_a_module_that_the_base_lacks_is_refused(made: Made, tmp_path: Path) -> None:
     """The file's name for the module is not one of this base's."""
     from safetensors.torch import save_file
 
     home, base = made("default")
-    folder = home.folder_of(home.registry.get("tiny-gv"))
-    path = folder / "weights.safetensors"
-    kept = path.read_bytes()
-    path.chmod(0o644)
-    try:
-        save_file({"shared.name": naming("gv_XX")}, path, metadata={"format": "pt"})
-        with pytest.raises((AttachError, WeightsError), match="no language module `gv_XX`"):
-            attach(base, "tiny-gv", home=home)
-    finally:
-        path.write_bytes(kept)
+    path = tmp_path / manifests.WEIGHTS
+    save_file({"shared.name": naming("gv_XX")}, path, metadata={"format": "pt"})
+    weights = WeightsFile(digests.of_file(path), path.stat().st_size)
+    manifest = replace(home.registry.get("tiny-gv").manifest, weights=weights)
+    (tmp_path / manifests.FILE).write_text(manifests.dumps(manifest))
+    home.add(tmp_path, name="tiny-xx")
+    with pytest.raises((AttachError, WeightsError), match="no language module `gv_XX`"):
+        attach(base, "tiny-xx", home=home)
+    home.registry.remove("tiny-xx")
     with pytest.raises(CompositionError):
         attach(base, "stack(", home=home)
