@@ -1,5 +1,7 @@
 """Where plugins come from: the package, installed distributions, the files of a home.
 
+The package is its own modules and, in a wheel, the files of the repository's `plugins/`.
+
 Each is found without running any of its code, with a function that loads it.  Kept from
 `plugins.py` so that the command line can see, cheaply, that there is nothing to load.
 """
@@ -24,6 +26,8 @@ from adapterhub_lite.version import VERSION
 GROUP = "adapterhub_lite"
 """The entry point group of installed plugins."""
 
+SHIPPED = "shipped"
+"""The folder of a wheel that has the repository's plugins."""
 LARGEST = 1_000_000
 """Bytes of a plugin file that is looked into before it may run."""
 _WORDS, _LETTERS = 12, 80
@@ -103,6 +107,24 @@ def _may_be_installed() -> bool:
         return any(header in path.read_bytes() for path in stated)
     except OSError:
         return True
+
+
+def shipped() -> Iterator[Found]:
+    """Yield the plugin files that a wheel brings along; in a checkout they are in `plugins/`."""
+    folder = Path(__file__).with_name(SHIPPED)
+    for path in sorted(folder.glob("*.py")) if folder.is_dir() else ():
+        version = f"sha256:{_digest(path.read_bytes())}"
+        info = PluginInfo(path.stem, version, "comes with the package")
+        name = f"{__package__}.{SHIPPED}.{path.stem}"
+        yield Found(info, partial(importlib.import_module, name))
+
+
+def files_of(folder: Path | None) -> Iterator[Found]:
+    """Yield the plugin files in a folder that are not, byte for byte, those of the package."""
+    own = {found.info.name: found.info.version for found in shipped()}
+    for found in files(folder):
+        if own.get(found.info.name) != stated_version(Path(found.info.origin)):
+            yield found
 
 
 def files(folder: Path | None) -> Iterator[Found]:

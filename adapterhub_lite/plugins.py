@@ -215,12 +215,12 @@ def load(
         plugins.register(found)
     for found in plugin_sources.installed() if entry_points else ():
         plugins.register(found)
-    for found in plugin_sources.files(folder):
+    for found in (*plugin_sources.shipped(), *plugin_sources.files_of(folder)):
         plugins.register(found)
     if untrusted is not None:
         waiting = _not_run(*untrusted)
         plugins.refused += waiting
-        plugins.untrusted = frozenset(info.name for info in waiting)
+        plugins.untrusted = frozenset(info.name for info in waiting) - plugins.infos.keys()
     return plugins
 
 
@@ -240,7 +240,7 @@ def load_file(path: Path) -> Plugins:
 
 
 def _not_run(folder: Path, reason: str) -> list[PluginInfo]:
-    infos = [found.info for found in plugin_sources.files(folder)]
+    infos = [found.info for found in plugin_sources.files_of(folder)]
     for info in infos:
         info.version = plugin_sources.stated_version(Path(info.origin))
         info.failures.append(f"not run: {reason}; read it, then `ahl plugins trust`")

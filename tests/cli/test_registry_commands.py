@@ -22,7 +22,7 @@ NAMES = ["en-gv", "en-wiki", "fo-wiki", "gv-wiki", "pos-en", "pos-en-gv"]
 
 
 def test_init_makes_a_home_that_is_found_from_below(tmp_path: Path) -> None:
-    result = CliRunner().invoke(main, ["init", str(tmp_path / "new")])
+    result = CliRunner().invoke(main, ["init", str(tmp_path / "new"), "--no-catalog"])
     assert result.exit_code == 0
     assert result.stdout == ""
     assert "is ready" in result.stderr

@@ -91,7 +91,7 @@ def test_an_unknown_command_names_the_plugins_that_failed(home: str, write: Writ
     write("counting", "import nowhere_at_all\n" + COMMAND)
     code, printed = ahl("--home", home, "count")
     assert code == 2
-    assert "`ahl plugins` says why these do not run: `counting`" in printed
+    assert "`ahl plugins` says why these plugins do not run: `counting`" in printed
 
 
 def test_help_needs_no_home(tmp_path: Path) -> None:
