@@ -294,7 +294,7 @@ class Attachment(Uncopied):
 
     def _note_gradients(self, plan: Plan | None) -> None:
         if self.base.trunk.training:
-            checkpoints.carry_plans(self._checkpointed)
+            checkpoints.carry_plans(self._checkpointed, self.base.model)
         if len(self._recomputed) < 2 and not any(plan is other for other in self._recomputed):
             self._recomputed.append(plan)
 

@@ -93,8 +93,8 @@ class _Thread(threading.local):
         """Whose plan the forward pass runs; `None` outside of one."""
         self.plan: Plan | None = None
         self.calls: list[Call] = []
-        self.expansion = 1
-        """Into how many rows `generate` makes each row of its input."""
+        self.expansion = 0
+        """Into how many rows `generate` makes each row of its input; 0 outside of it."""
 
 
 thread = _Thread()

@@ -60,11 +60,24 @@ def checkpointed(trunk: nn.Module) -> list[nn.Module]:
     return [module for module in trunk.modules() if hasattr(module, "gradient_checkpointing")]
 
 
-def carry_plans(modules: Iterable[nn.Module]) -> None:
-    """Make modules that checkpoint hand on the plan; it may be switched on at any time."""
-    for module in modules:
+def carry_plans(modules: Iterable[nn.Module], model: nn.Module) -> None:
+    """Make modules that checkpoint hand on the plan; it may be switched on at any time.
+
+    Raises:
+        AttachError: nothing of the model is trainable.  Checkpoints give even its inputs gradients,
+            so that training would go through and change nothing.
+    """
+    switched_on = [module for module in modules if module.gradient_checkpointing]
+    if switched_on and not any(parameter.requires_grad for parameter in model.parameters()):
+        raise AttachError(
+            "gradient checkpointing is on and no parameter of this model is trainable: training "
+            "would change nothing",
+            hint="name the adapters to train: `attach(..., trainable=[REF])`; or switch "
+            "checkpointing off: `model.activation_checkpointing_disable()`",
+        )
+    for module in switched_on:
         function = module.__dict__.get(_FUNCTION)
-        if module.gradient_checkpointing and function and not isinstance(function, Carrying):
+        if function and not isinstance(function, Carrying):
             module.__dict__[_FUNCTION] = Carrying(function)
 
 

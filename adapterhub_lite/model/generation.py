@@ -40,7 +40,8 @@ def _whole(generate: Any) -> Callable[..., Any]:
 def _noting(expand: Any) -> Callable[..., Any]:
     @functools.wraps(expand)
     def run(expand_size: int = 1, *inputs: Any, **named: Any) -> Any:
-        thread.expansion = expand_size
+        if thread.expansion:  # else nothing would set it back
+            thread.expansion = expand_size
         return expand(expand_size, *inputs, **named)
 
     return run

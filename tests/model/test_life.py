@@ -340,6 +340,9 @@ def test_generate_repeats_rows(
         times = max(settings.get("num_beams", 1), settings["num_return_sequences"])
         with attached.rows(["b"] * times + ["a"] * times):
             assert torch.equal(generate(prompt), torch.cat(alone))
-        with attached.rows(["b"]), pytest.raises(AttachError, match=r"6 rows.*makes 3 of each"):
-            generate(prompt)
+        with attached.rows(["b"]):
+            with pytest.raises(AttachError, match=r"6 rows.*makes 3 of each"):
+                generate(prompt)
+            with pytest.raises(AttachError, match="2 rows"):
+                logits(base, {"input_ids": prompt})
     assert "generate" not in model.__dict__

@@ -279,6 +279,21 @@ def test_layers_are_computed_again_as_they_were(
             )
 
 
+def test_checkpoints_without_anything_to_train_are_refused(
+    bases: Bases, make: Make, batch: Batch
+) -> None:
+    """They give the embeddings gradients, so `Trainer` would run and report a loss."""
+    base = bases("xlm-roberta")
+    base.model.activation_checkpointing_enable()
+    base.model.train()
+    with attach(base, "a", adapters={"a": make(base, "lora", "a")}):
+        with pytest.raises(AttachError, match=r"training would change nothing(.|\n)*trainable="):
+            base.model(**batch)
+        logits(base, batch)  # without gradients nobody trains
+    base.model.activation_checkpointing_disable()
+    base.model.eval()
+
+
 def test_backward_after_detaching_is_refused(bases: Bases, make: Make, batch: Batch) -> None:
     base = bases("xlm-roberta")
     base.model.activation_checkpointing_enable()
