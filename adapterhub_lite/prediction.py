@@ -19,6 +19,7 @@ from adapterhub_lite.tasks.base import Prediction
 from adapterhub_lite.tasks.inference import BATCH, head_of, predict_examples
 from adapterhub_lite.tasks.predicted import Predicted, predicted, say_cut
 from adapterhub_lite.tasks.reading import read_examples, read_inputs
+from adapterhub_lite.tasks.suitability import Checks
 from adapterhub_lite.tasks.tables import columns_of
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ def predict(
     base: Base | str | Path | None = None,
     home: Home | str | Path | None = None,
     batch_size: int = BATCH,
+    allow_unsuitable: bool = False,
 ) -> list[Predicted]:
     """Predict labels for sentences, texts or questions.
 
@@ -77,6 +79,7 @@ def predict(
         long: whether texts that the base cannot read at once are read without their end (`cut`),
             in parts (`split`), or refused (`refuse`).
         base: a loaded base or its name; left out, as the resolver or the adapters have it.
+        allow_unsuitable: predict even if the base's vocabulary cannot read the text.
 
     Returns:
         A prediction for every input, in their order.
@@ -84,7 +87,8 @@ def predict(
     Raises:
         NoResolutionError: nothing in the home fits the request.
         UsageError: too little or too much is said about what to run, or an item of a wrong kind.
-        DataError: an item that is `None`, or (with `refuse`) too long.
+        DataError: an item that is `None`, or (with `refuse`) too long, or text that the base's
+            vocabulary cannot read.
     """
     ways = [attachment is not None, composition is not None, task is not None]
     if sum(ways) != 1:
@@ -95,7 +99,8 @@ def predict(
     items = [inputs] if isinstance(inputs, str) else memory.items(inputs, "inputs")
     if not items:
         return []
-    reading = _Inputs(items, columns or {}, long, batch_size)
+    checks = Checks(allow_unsuitable)
+    reading = _Inputs(items, columns or {}, long, batch_size, checks)
     if attachment is not None:
         plugins = _plugins(home)
         names = list(rows) if rows is not None else [_only(attachment)] * len(items)
@@ -127,6 +132,7 @@ def predict_file(
     base: Base | str | Path | None = None,
     home: Home | str | Path | None = None,
     batch_size: int = BATCH,
+    allow_unsuitable: bool = False,
 ) -> list[Predicted]:
     """Predict labels for a whole file, in any of the formats that `evaluate` and training read.
 
@@ -166,6 +172,7 @@ def predict_file(
         Path(output) if output is not None else None,
         as_json,
         batch_size,
+        Checks(allow_unsuitable),
     )
     if composition is not None:
         return file.composed(composition, base, home)
@@ -184,6 +191,7 @@ class _File:
     output: Path | None
     as_json: bool
     batch_size: int
+    checks: Checks
 
     def read(self, task_type: TaskType) -> list[Example]:
         """Return the file's examples."""
@@ -234,6 +242,7 @@ class _File:
             labels = head_of(attached, name)[0].labels
             task_type.check_annotated(self.path, labels, self.columns, self.format)
         task_type = task_type.with_long(self.long)
+        _check_readable(attached.base, examples, names, self.checks, str(self.path))
         predictions = _run(
             attached, task_type, examples, names, batch_size=self.batch_size, tags=tags
         )
@@ -377,6 +386,7 @@ class _Inputs:
     columns: Columns
     long: Long
     batch_size: int
+    checks: Checks
 
     def predict(
         self,
@@ -392,6 +402,7 @@ class _Inputs:
         spec, _ = head_of(attachment, names[0])
         task_type = plugins.task_type(spec.type).with_long(self.long)
         examples = read_inputs(task_type, self.items, self.columns)
+        _check_readable(attachment.base, examples, names, self.checks)
         return _run(attachment, task_type, examples, names, batch_size=self.batch_size, tags=tags)
 
 
@@ -426,6 +437,18 @@ def _run(
     ]
     say_cut([item.cut for item in predictions])
     return predictions
+
+
+def _check_readable(
+    base: Base, examples: Sequence[Example], names: Sequence[str], checks: Checks, file: str = ""
+) -> None:
+    """Check that the vocabulary can read the texts, those of each language by themselves."""
+    groups: dict[str, list[Example]] = {}
+    for example, name in zip(examples, names, strict=True):
+        groups.setdefault(name, []).append(example)
+    for name, group in groups.items():
+        data = file or ("the text" if len(groups) == 1 else f"the text for `{name}`")
+        checks.readable_examples(base, group, data)
 
 
 def _only(attachment: Attachment) -> str:

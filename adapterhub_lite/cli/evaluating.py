@@ -14,7 +14,7 @@ from adapterhub_lite.cli.data import data_options, long_option
 from adapterhub_lite.cli.languages import read
 from adapterhub_lite.cli.modes import Mode, Modes
 from adapterhub_lite.cli.output import PICTURE, print_json, table
-from adapterhub_lite.cli.training import pairs
+from adapterhub_lite.cli.training import ALLOW, pairs
 
 if TYPE_CHECKING:
     from adapterhub_lite.evaluation import Cell, Result, Table
@@ -38,7 +38,16 @@ MODES = Modes(
             label="a table (SOURCE TARGET=FILE...)",
         ),
     ),
-    always=("dataset", "split", *data.PARAMETERS, "long", "base", "limit", "record"),
+    always=(
+        "dataset",
+        "split",
+        *data.PARAMETERS,
+        "long",
+        "base",
+        "limit",
+        "record",
+        "allow_unsuitable",
+    ),
     only_with={"seeds": "full"},
 )
 
@@ -80,6 +89,7 @@ MODES = Modes(
 @click.option("--limit", type=click.IntRange(min=1), help="Only the first so many examples.")
 @model_options
 @click.option("--record/--no-record", default=True, show_default=True, help="Keep the scores.")
+@ALLOW
 def evaluate(
     words: tuple[str, ...],
     task: str | None,

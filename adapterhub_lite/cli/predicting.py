@@ -14,6 +14,7 @@ from adapterhub_lite.cli.data import data_options, long_option
 from adapterhub_lite.cli.languages import read
 from adapterhub_lite.cli.modes import Mode, Modes
 from adapterhub_lite.cli.output import cells, echo, print_json
+from adapterhub_lite.cli.training import ALLOW
 
 if TYPE_CHECKING:
     from adapterhub_lite.lock import Lock
@@ -38,7 +39,7 @@ MODES = Modes(
         Mode("--lock LOCK TEXT...", uses=("words",), when=("lock_file",)),
         Mode("--lock LOCK --file FILE", uses=data.PARAMETERS, when=("lock_file", "path")),
     ),
-    always=("base", "long", "output"),
+    always=("base", "long", "output", "allow_unsuitable"),
 )
 
 
@@ -74,6 +75,7 @@ MODES = Modes(
 )
 @click.option("--base", help="Base model [default: as the resolver or the home has it].")
 @model_options
+@ALLOW
 def predict(
     words: tuple[str, ...],
     task: str | None,

@@ -41,6 +41,33 @@ def _setting_options() -> list[Callable[[F], F]]:
     return made
 
 
+ALLOW = click.option(
+    "--allow-unsuitable",
+    is_flag=True,
+    help="Go on where data do not look suitable, with a warning.",
+)
+
+
+def text_options(function: F) -> F:
+    """Add what the commands that read files of text take."""
+    for option in reversed(
+        (
+            click.option(
+                "--skip-bad",
+                is_flag=True,
+                help="Leave out lines that cannot be read, and say which.",
+            ),
+            click.option(
+                "--extract-text",
+                is_flag=True,
+                help="Take the sentences out of CoNLL-U, columns of words, JSON lines or CSV.",
+            ),
+        )
+    ):
+        function = option(function)
+    return function
+
+
 def training_options(function: F) -> F:
     """Add what all three commands take: base, method, and the settings of a run."""
     for option in reversed(
@@ -63,6 +90,7 @@ def training_options(function: F) -> F:
                 help="Layer without adapter, counted from 0; may be repeated.",
             ),
             *_setting_options(),
+            ALLOW,
             click.option(
                 "--setting",
                 "more",
@@ -115,6 +143,7 @@ def train() -> None:
     type=FILE,
     help="Lines `translation TAB sentence`, the translation in a language the base knows.",
 )
+@text_options
 @training_options
 def language(lang: str, text: tuple[Path, ...], parallel: tuple[Path, ...], **more: Any) -> None:
     """Train a language adapter for LANG (a tag or name) on text.
@@ -138,6 +167,7 @@ def language(lang: str, text: tuple[Path, ...], parallel: tuple[Path, ...], **mo
     "--text", multiple=True, required=True, metavar="LANG=FILE", help="Text; may be repeated."
 )
 @click.option("--ratio", default="1:1", show_default=True, help="Batches of source to target.")
+@text_options
 @training_options
 def bilingual(source: str, target: str, text: tuple[str, ...], ratio: str, **more: Any) -> None:
     """Train a bilingual adapter on text of two languages."""

@@ -19,6 +19,7 @@ from adapterhub_lite.tasks.inference import BATCH, Head, head_of, predict_exampl
 from adapterhub_lite.tasks.predicted import say_cut
 from adapterhub_lite.tasks.reading import read_examples
 from adapterhub_lite.tasks.scoring import add_up, tallies_of
+from adapterhub_lite.tasks.suitability import Checks
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -84,6 +85,8 @@ def evaluate(
     limit: int | None = None,
     record: bool = True,
     batch_size: int = BATCH,
+    allow_unsuitable: bool = False,
+    checks: Checks | None = None,
 ) -> Result:
     """Score a composition on a labelled file and record the score.
 
@@ -102,9 +105,12 @@ def evaluate(
             their end (`cut`), or refused (`refuse`).
         limit: use only the first so many examples.
         record: keep the scores in the home's registry, where the resolver finds them.
+        allow_unsuitable: score even if the base's vocabulary cannot read the text.
+        checks: the checks of several measurements, which make each warning once.
 
     Raises:
-        DataError: a bad line, or nothing with a label in the file.
+        DataError: a bad line, nothing with a label in the file, no label that the head knows, or
+            text that the base's vocabulary cannot read.
         CompositionError: no head on top of the composition.
     """
     from adapterhub_lite.home import Home
@@ -133,6 +139,7 @@ def evaluate(
         long,
         limit,
         batch_size,
+        checks or Checks(allow_unsuitable),
     )
     if isinstance(what, Tuned):
         result = measured.tuned(what, home)
@@ -142,6 +149,19 @@ def evaluate(
     if record:
         home.registry.record_scores(result.scores())
     return result
+
+
+def head_of_topmost(what: Composition | str | Tuned, home: Home) -> HeadSpec:
+    """Return what the head of a composition, or of a fully fine-tuned model, is for.
+
+    Raises:
+        CompositionError: no head on top of the composition.
+    """
+    if isinstance(what, Tuned):
+        return what.head
+    head = _top(parse(what) if isinstance(what, str) else what, home).head
+    assert isinstance(head, HeadSpec)
+    return head
 
 
 def data_name(data: Any) -> str:
@@ -167,6 +187,12 @@ class _Measurement:
     long: Long
     limit: int | None
     batch_size: int
+    checks: Checks
+
+    @property
+    def name(self) -> str:
+        """What messages call the data."""
+        return str(self.data) if memory.is_path(self.data) else "data"
 
     def composition(
         self,
@@ -185,8 +211,10 @@ class _Measurement:
         assert top.head is not None
         labelled = top.tags()
         task_type = home.plugins().task_type(top.head.type).with_long(self.long)
+        examples = self._examples(task_type)
+        unknown = self.checks.gold(task_type, self.name, examples, top.head.labels)
         with attach_all({"default": exact}, base, home) as attachment:
-            examples = self._examples(task_type)
+            self.checks.readable_examples(attachment.base, examples, self.name)
             head = head_of(attachment, "default")
             predictions = self._predictions(attachment, task_type, examples, head)
         return self._result(
@@ -198,6 +226,7 @@ class _Measurement:
             task=task or top.task or "",
             source_language=languages.normalise(source) if source else labelled[0],
             seed=top.training.seed if top.training else 0,
+            unknown=unknown,
         )
 
     def tuned(self, model: Tuned, home: Home) -> Result:
@@ -206,6 +235,8 @@ class _Measurement:
 
         task_type = home.plugins().task_type(model.head.type).with_long(self.long)
         examples = self._examples(task_type)
+        unknown = self.checks.gold(task_type, self.name, examples, model.head.labels)
+        self.checks.readable_examples(model.base, examples, self.name)
         with attach(model.base, {"default": None}, home=home) as attachment:
             head = (model.head, model.head_weights)
             predictions = self._predictions(attachment, task_type, examples, head)
@@ -218,14 +249,14 @@ class _Measurement:
             task=model.task,
             source_language=model.source,
             seed=model.seed,
+            unknown=unknown,
         )
 
     def _examples(self, task_type: TaskType) -> list[Example]:
         read = read_examples(task_type, self.data, self.columns, format=self.format)
         examples = read[: self.limit]
         if not any(task_type.size(example) for example in examples):
-            name = self.data if memory.is_path(self.data) else "data"
-            raise DataError(f"{name}: nothing in it has a label to compare with")
+            raise DataError(f"{self.name}: nothing in it has a label to compare with")
         return examples
 
     def _predictions(

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from adapterhub_lite.adapter import Score
+from adapterhub_lite.tasks.suitability import UnknownLabels
 
 if TYPE_CHECKING:
     from adapterhub_lite.tasks.scoring import Tally
@@ -37,6 +38,7 @@ class Result:
     labels: tuple[str, ...] = field(default=(), repr=False, compare=False)
     task_type: str = field(default="", repr=False, compare=False)
     cut: int = 0
+    unknown: UnknownLabels = field(default_factory=lambda: UnknownLabels(0), compare=False)
 
     def scores(self, when: datetime | None = None) -> list[Score]:
         """Return the scores to record, one a metric."""
@@ -62,4 +64,5 @@ class Result:
         names = ("composition", "task", "dataset", "split", "language", "source_language")
         numbers = ("metric", "value", "low", "high", "n", "seed", "cut")
         values = {name: getattr(self, name) for name in (*names, *numbers)}
-        return {**values, "metrics": dict(self.metrics)}
+        values["metrics"] = dict(self.metrics)
+        return {**values, "unknown_labels": self.unknown.to_json()}

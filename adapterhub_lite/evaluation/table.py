@@ -6,21 +6,25 @@ Which compositions there are follows from what the task adapters were trained ov
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adapterhub_lite import languages
 from adapterhub_lite.errors import RefError, UsageError, near
 from adapterhub_lite.evaluation.bootstrap import interval
-from adapterhub_lite.evaluation.measure import Tuned, evaluate
+from adapterhub_lite.evaluation.measure import Tuned, evaluate, head_of_topmost
 from adapterhub_lite.evaluation.results import Result
 from adapterhub_lite.evaluation.strategies import FULL_COLUMN, STRATEGIES, base_of, to_measure
 from adapterhub_lite.foreign.text import command
 from adapterhub_lite.tasks.inference import BATCH
+from adapterhub_lite.tasks.reading import read_examples
+from adapterhub_lite.tasks.suitability import Checks, UnknownLabels
 
 if TYPE_CHECKING:
+    from adapterhub_lite.adapter import HeadSpec
     from adapterhub_lite.home import Home
     from adapterhub_lite.model.base import Base
     from adapterhub_lite.tasks.base import Columns, Long
@@ -44,13 +48,15 @@ class Cell:
     n: int
     values: Mapping[int, float]
     compositions: tuple[str, ...]
+    unknown: UnknownLabels = field(default_factory=lambda: UnknownLabels(0), compare=False)
 
     def to_json(self) -> dict[str, Any]:
         """Return the cell as JSON values."""
         names = ("target", "strategy", "metric", "mean", "spread", "low", "high", "n")
         values = {name: getattr(self, name) for name in names}
         seeds = {str(seed): value for seed, value in self.values.items()}
-        return {**values, "seeds": seeds, "compositions": list(self.compositions)}
+        values |= {"seeds": seeds, "compositions": list(self.compositions)}
+        return {**values, "unknown_labels": self.unknown.to_json()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +113,7 @@ def evaluate_table(
     limit: int | None = None,
     record: bool = True,
     batch_size: int = BATCH,
+    allow_unsuitable: bool = False,
     progress: Callable[[str], None] | None = None,
 ) -> Table:
     """Score everything that the home has for a task, on every target.
@@ -135,11 +142,17 @@ def evaluate_table(
         base = load_base(base if base is not None else base_of(home, task, tag), home=home)
     files = {languages.normalise(target): path for target, path in data.items()}
     cells = []
+    checks = Checks(allow_unsuitable)
+    plans = {}
     for target, path in files.items():
         plan = to_measure(home, base, task=task, source=tag, target=target, full=full)
-        for strategy, found in plan.items():
-            if strategies is not None and strategy not in strategies:
-                continue
+        plans[target] = {s: c for s, c in plan.items() if s in (strategies or plan)}
+        heads = _heads(home, chain(*plans[target].values()))
+        _check_gold(
+            home, heads, Path(path), columns=columns, format=format, limit=limit, checks=checks
+        )
+    for target, path in files.items():
+        for strategy, found in plans[target].items():
             results = []
             for what in found:
                 if progress is not None:
@@ -161,6 +174,7 @@ def evaluate_table(
                         limit=limit,
                         record=record,
                         batch_size=batch_size,
+                        checks=checks,
                     )
                 )
             cells.append(_cell(home, target, strategy, results))
@@ -170,6 +184,29 @@ def evaluate_table(
             hint=command("ahl", "train", "task", task, "--source", tag, "--train", "FILE"),
         )
     return Table(task, tag, cells[0].metric, tuple(cells))
+
+
+def _check_gold(
+    home: Home,
+    heads: Iterable[HeadSpec],
+    path: Path,
+    *,
+    columns: Columns | None,
+    format: str | None,
+    limit: int | None,
+    checks: Checks,
+) -> None:
+    """Compare a file's labels with those of all heads, before any of them is measured."""
+    for head in heads:
+        task_type = home.plugins().task_type(head.type)
+        examples = read_examples(task_type, path, columns, format=format)
+        checks.gold(task_type, path, examples[:limit], head.labels)
+
+
+def _heads(home: Home, compositions: Iterable[Any]) -> list[HeadSpec]:
+    """Return the heads on top of compositions, one for each task type and list of labels."""
+    heads = (head_of_topmost(composition, home) for composition in compositions)
+    return list({(head.type, head.labels): head for head in heads}.values())
 
 
 def _cell(home: Home, target: str, strategy: str, results: Sequence[Result]) -> Cell:
@@ -188,4 +225,5 @@ def _cell(home: Home, target: str, strategy: str, results: Sequence[Result]) -> 
         n=first.n,
         values={result.seed: result.value for result in results},
         compositions=tuple(result.composition for result in results),
+        unknown=first.unknown,
     )

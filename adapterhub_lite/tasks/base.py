@@ -219,6 +219,10 @@ class TaskType(ABC):
     def labels(self, examples: Sequence[Example]) -> tuple[str, ...]:
         """Return the label list that training examples define."""
 
+    def gold_labels(self, example: Example) -> list[str]:
+        """Return the labels in an example's gold data, each as often as it occurs."""
+        return [label for label in example.gold if label is not None]
+
     @abstractmethod
     def encode(
         self, tokenizer: Any, examples: Sequence[Example], labels: Sequence[str], max_length: int

@@ -13,7 +13,7 @@ import gzip
 import re
 import unicodedata
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -131,6 +131,46 @@ def written_lines(path: Path) -> tuple[list[str], Encoding]:
     """
     data, encoding = content(path)
     return data.decode().split(encoding.newline), encoding
+
+
+@dataclass(frozen=True, slots=True)
+class CleanLines:
+    """The lines of a file that can be read, and the numbers of those that cannot."""
+
+    lines: list[Line]
+    skipped: tuple[int, ...] = ()
+
+
+def read_clean_lines(path: Path, *, skip_bad: bool = False) -> CleanLines:
+    """Return the lines of a text file, as `read_lines` reads them, all bad ones looked for.
+
+    Args:
+        skip_bad: leave bad lines out, unless they are half of the file or more: then the file is
+            in another encoding, and what is left would not be its text.
+
+    Raises:
+        DataError: as `read_lines`; the message has the numbers of the bad lines.
+    """
+    lines, bad = readable_lines(path)
+    if bad and (2 * len(bad) >= len(lines) + len(bad) > 1 or not skip_bad):
+        _refuse_bad(path, bad, len(lines) + len(bad))
+    return CleanLines(lines, tuple(line.number for line in bad))
+
+
+def _refuse_bad(path: Path, bad: Sequence[BadLine], total: int) -> NoReturn:
+    first, lines = bad[0], [line.number for line in bad]
+    message, hint = f"{path}:{first.number}: {first.problem}", "`--skip-bad` leaves such lines out"
+    if 2 * len(bad) >= total > 1:
+        message, hint = f"{message}; {len(bad)} of {total} lines are like that", first.hint or ""
+    elif len(bad) > 1:
+        message += f"; {len(bad)} of {total} lines are bad: {numbers(lines)}"
+    raise DataError(message, hint=hint or None, path=str(path), line=first.number, bad_lines=lines)
+
+
+def numbers(lines: Sequence[int], most: int = 10) -> str:
+    """Return line numbers for a message, the first few."""
+    words = ", ".join(map(str, lines[:most]))
+    return words + (f" and {len(lines) - most} more" if len(lines) > most else "")
 
 
 def _bytes(path: Path) -> bytes:

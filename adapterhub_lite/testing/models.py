@@ -121,8 +121,14 @@ def tiny_tokenizer(words: list[str] | None = None) -> PreTrainedTokenizerBase:
     )
 
 
-def save_tiny_base(folder: Path, model_type: str, *, seed: int = 0, **changes: Any) -> Path:
-    """Write a tiny base to a folder that `load_base` reads; return the folder."""
+def save_tiny_base(
+    folder: Path, model_type: str, *, seed: int = 0, words: list[str] | None = None, **changes: Any
+) -> Path:
+    """Write a tiny base to a folder that `load_base` reads; return the folder.
+
+    Its tokenizer knows `words`, and of `w5`, `w6` ... as many as there is room for.
+    """
+    numbered = [f"w{number}" for number in range(len(SPECIAL), VOCABULARY)]
     tiny_model(model_type, seed=seed, **changes).save_pretrained(folder)
-    tiny_tokenizer().save_pretrained(folder)
+    tiny_tokenizer([*(words or ()), *numbered]).save_pretrained(folder)
     return folder

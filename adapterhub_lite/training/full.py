@@ -20,6 +20,7 @@ from adapterhub_lite.adapter import HeadSpec
 from adapterhub_lite.home import Home
 from adapterhub_lite.model.base import Base
 from adapterhub_lite.tasks.base import Columns
+from adapterhub_lite.tasks.suitability import Checks
 from adapterhub_lite.training import setup
 from adapterhub_lite.training.loop import Trainee, fit
 from adapterhub_lite.training.runs import Run, run_folder
@@ -59,6 +60,7 @@ def train_full(
     seed: int | None = None,
     resume: bool = True,
     output: str | Path | None = None,
+    allow_unsuitable: bool = False,
     quiet: bool = False,
 ) -> FullModel:
     """Fine-tune a copy of the whole base model on labelled data.
@@ -82,6 +84,7 @@ def train_full(
         format=format,
         tag=tag,
         settings=chosen,
+        checks=Checks(allow_unsuitable),
     )
     name = name or f"full-{task}-{tag}-seed{chosen.seed}"
     run = Run(

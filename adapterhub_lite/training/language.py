@@ -14,12 +14,13 @@ from adapterhub_lite.adapter import Adapter, Kind, LanguageUse, Role
 from adapterhub_lite.errors import UsageError
 from adapterhub_lite.home import Home
 from adapterhub_lite.model.base import Base
+from adapterhub_lite.tasks.suitability import Checks
 from adapterhub_lite.training import setup
 from adapterhub_lite.training.language_run import TextRun
 from adapterhub_lite.training.parallel import Pairs, read_pairs
 from adapterhub_lite.training.settings import LanguageSettings
 from adapterhub_lite.training.setup import Config, Paths, Place
-from adapterhub_lite.training.text import Text, read_text
+from adapterhub_lite.training.text import Reading, Text, read_text
 
 
 def train_language(
@@ -41,6 +42,9 @@ def train_language(
     licence: str | None = None,
     resume: bool = True,
     output: str | Path | None = None,
+    skip_bad: bool = False,
+    extract_text: bool = False,
+    allow_unsuitable: bool = False,
     quiet: bool = False,
 ) -> Adapter:
     """Train a language adapter and add it to the home.
@@ -62,10 +66,14 @@ def train_language(
         licence: of the weights, for the manifest.
         resume: go on with a run that was interrupted; `False` starts afresh.
         output: run folder; `HOME/runs/NAME` when left out.
+        skip_bad: leave out lines that cannot be read, instead of refusing the file.
+        extract_text: take the sentences out of annotated files (CoNLL-U, columns, JSON lines, CSV).
+        allow_unsuitable: train even if the data do not look like text that the base can read.
         quiet: no progress bar.
 
     Raises:
-        DataError: an empty or garbled file.
+        DataError: an empty or garbled file, one that is no running text, or text in a script that
+            the base's vocabulary cannot read.
         TrainingError, UsageError, MethodError, HomeError: see the message.
     """
     tag = languages.normalise(language)
@@ -74,15 +82,17 @@ def train_language(
     )
     where = setup.place(home, base)
     setup.check_device(where.base, chosen)
+    reading = Reading(Checks(allow_unsuitable), skip_bad, extract_text)
     job = TextRun(
         where,
         setup.language_shape(where, method, config, leave_out),
         chosen,
         Kind.LANGUAGE,
         (LanguageUse(tag, Role.LANGUAGE),),
-        _read(where, {tag: text}, chosen),
+        _read(where, {tag: text}, chosen, reading),
         (1,),
-        _pairs(where, {tag: parallel} if parallel is not None else {}, chosen),
+        _pairs(where, {tag: parallel} if parallel is not None else {}, chosen, reading),
+        extracted=extract_text,
     )
     name = name or setup.seeded(tag, chosen)
     return job.run(name, output, licence, resume=resume, quiet=quiet)
@@ -109,6 +119,9 @@ def train_bilingual(
     licence: str | None = None,
     resume: bool = True,
     output: str | Path | None = None,
+    skip_bad: bool = False,
+    extract_text: bool = False,
+    allow_unsuitable: bool = False,
     quiet: bool = False,
 ) -> Adapter:
     """Train one adapter on the text of two languages and add it to the home.
@@ -138,25 +151,34 @@ def train_bilingual(
     )
     where = setup.place(home, base)
     setup.check_device(where.base, chosen)
+    reading = Reading(Checks(allow_unsuitable), skip_bad, extract_text)
     job = TextRun(
         where,
         setup.language_shape(where, method, config, leave_out),
         chosen,
         Kind.BILINGUAL,
         (LanguageUse(tags[0], Role.SOURCE), LanguageUse(tags[1], Role.TARGET)),
-        _read(where, {tag: files[tag] for tag in tags}, chosen),
+        _read(where, {tag: files[tag] for tag in tags}, chosen, reading),
         tuple(ratio),
-        _pairs(where, parallel or {}, chosen),
+        _pairs(where, parallel or {}, chosen, reading),
+        extracted=extract_text,
     )
     name = name or setup.seeded("-".join(tags), chosen)
     return job.run(name, output, licence, resume=resume, quiet=quiet)
 
 
-def _pairs(where: Place, files: Mapping[str, Paths], settings: LanguageSettings) -> Pairs | None:
+def _pairs(
+    where: Place, files: Mapping[str, Paths], settings: LanguageSettings, reading: Reading
+) -> Pairs | None:
     """Return the pairs of all files as one, so that every batch is of any of the languages."""
-    longest = settings.block
     read = [
-        read_pairs(languages.normalise(tag), setup.path_list(paths), where.base, longest=longest)
+        read_pairs(
+            languages.normalise(tag),
+            setup.path_list(paths),
+            where.base,
+            longest=settings.block,
+            reading=reading,
+        )
         for tag, paths in files.items()
     ]
     if not read:
@@ -165,10 +187,13 @@ def _pairs(where: Place, files: Mapping[str, Paths], settings: LanguageSettings)
         tuple(ids for pairs in read for ids in pairs.sentences),
         tuple(ids for pairs in read for ids in pairs.translations),
         tuple(corpus for pairs in read for corpus in pairs.corpora),
+        sum(pairs.skipped for pairs in read),
     )
 
 
-def _read(where: Place, files: Mapping[str, Paths], settings: LanguageSettings) -> tuple[Text, ...]:
+def _read(
+    where: Place, files: Mapping[str, Paths], settings: LanguageSettings, reading: Reading
+) -> tuple[Text, ...]:
     return tuple(
         read_text(
             tag,
@@ -176,6 +201,7 @@ def _read(where: Place, files: Mapping[str, Paths], settings: LanguageSettings) 
             where.base,
             block=settings.block,
             held_out=settings.held_out,
+            reading=reading,
         )
         for tag, paths in files.items()
     )

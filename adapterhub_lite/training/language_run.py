@@ -6,11 +6,13 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from adapterhub_lite.adapter import Adapter, Corpus, HeadSpec, Kind, LanguageUse
+from adapterhub_lite.errors import TrainingError
 from adapterhub_lite.model.attach import DEFAULT, Attachment, attach
 from adapterhub_lite.tasks.base import IGNORED
 from adapterhub_lite.tasks.forward import is_causal, on_device, task_logits
@@ -47,6 +49,7 @@ class TextRun:
     texts: tuple[Text, ...]
     ratio: tuple[int, ...]
     pairs: Pairs | None = None
+    extracted: bool = False
 
     def run(
         self,
@@ -71,6 +74,7 @@ class TextRun:
                 kind=self.kind.value,
                 name=name,
                 ratio=list(self.ratio),
+                **({"extracted": True} if self.extracted else {}),
             ),
         )
         with run.held():
@@ -99,11 +103,19 @@ class TextRun:
                     self.settings,
                     metrics,
                     ratio=list(self.ratio),
+                    **self._reading(),
                 ),
             )
             adapter = setup.store(self.where, attachment, manifest, run.folder, name)
         run.finish(adapter=adapter.digest, name=adapter.name)
         return adapter
+
+    def _reading(self) -> dict[str, Any]:
+        """Return what is recorded of how the files were read, where that was not as usual."""
+        skipped = sum(text.skipped for text in self.texts)
+        skipped += self.pairs.skipped if self.pairs else 0
+        record = {"skipped_lines": skipped, "extracted": self.extracted}
+        return {name: value for name, value in record.items() if value}
 
     def _objective(self) -> str:
         modelling = "causal-lm" if is_causal(self.where.base) else "masked-lm"
@@ -132,6 +144,7 @@ class TextRun:
             whole_words=settings.whole_words,
             causal=is_causal(base),
         )
+        self._check_predictable(masking)
         aligned = self._aligned(attachment)
         streams = [
             TextBatches(
@@ -177,6 +190,15 @@ class TextRun:
         if aligned is not None:
             metrics["retrieval_after"] = aligned.retrieval(base)
         return tokens, {**metrics, **self._losses(masking, "after", _bias(attachment))}
+
+    def _check_predictable(self, masking: Masking) -> None:
+        for text in self.texts:
+            if not masking.predictable(text.counts).any():
+                raise TrainingError(
+                    f"the text of `{text.language}` has no token that could be predicted: all are "
+                    "special or unknown",
+                    hint="take a base whose vocabulary can read it",
+                )
 
     def _aligned(self, attachment: Attachment) -> PairBatches | None:
         """Return the batches of parallel text; the base reads the translations without adapter."""

@@ -29,10 +29,11 @@ from adapterhub_lite.errors import TrainingError
 from adapterhub_lite.model.base import Base
 from adapterhub_lite.tasks import pieces
 from adapterhub_lite.tasks.base import Batch, unit_means
-from adapterhub_lite.tasks.files import composed, fail, read_lines
+from adapterhub_lite.tasks.files import composed, fail, read_clean_lines
 from adapterhub_lite.tasks.forward import on_device, task_logits
 from adapterhub_lite.training import setup
 from adapterhub_lite.training.batches import mix
+from adapterhub_lite.training.text import Reading, report_skipped
 
 TEMPERATURE = 0.05
 _HELD_OUT = 100
@@ -69,28 +70,52 @@ class Pairs:
     sentences: tuple[tuple[int, ...], ...]
     translations: tuple[tuple[int, ...], ...]
     corpora: tuple[Corpus, ...]
+    skipped: int = 0
 
 
-def read_pairs(language: str, paths: Sequence[Path], base: Base, *, longest: int) -> Pairs:
+def read_pairs(
+    language: str,
+    paths: Sequence[Path],
+    base: Base,
+    *,
+    longest: int,
+    reading: Reading | None = None,
+) -> Pairs:
     """Return the pairs of files of two columns: translation, tab, sentence in `language`.
 
     Raises:
-        DataError: a line without two columns of text.
+        DataError: a line without two columns of text, or text that the vocabulary cannot read.
         TrainingError: too few pairs to train on and to measure.
     """
     tokenizer: Any = base.tokenizer
     translations: list[str] = []
     sentences: list[str] = []
     corpora = []
+    reading, skipped = reading or Reading(), 0
     for path in paths:
-        lines = [line for line in read_lines(path) if line.text.strip()]
+        clean = read_clean_lines(path, skip_bad=reading.skip_bad)
+        bad = list(clean.skipped)
+        lines = [line for line in clean.lines if line.text.strip()]
+        start = len(sentences)
         for line in lines:
             left, tab, right = line.text.partition("\t")
             if not tab or not left.strip() or not right.strip() or "\t" in right:
-                fail(path, line.number, "expected two columns: translation, tab, sentence")
+                if not reading.skip_bad:
+                    fail(
+                        path,
+                        line.number,
+                        "expected two columns: translation, tab, sentence",
+                        "`--skip-bad` leaves such lines out",
+                    )
+                bad.append(line.number)
+                continue
             translations.append(composed(left))
             sentences.append(composed(right))
-        corpora.append(setup.corpus(path, len(lines), language))
+        report_skipped(path, sorted(bad), len(clean.lines) + len(clean.skipped))
+        skipped += len(bad)
+        for texts in (translations[start:], sentences[start:]):
+            reading.checks.readable(tokenizer, texts, str(path), base.identity.name)
+        corpora.append(setup.corpus(path, len(sentences) - start, language))
     if len(sentences) < 2 * _AT_ONCE:
         raise TrainingError(
             f"{len(sentences)} pairs of sentences are too few, at least {2 * _AT_ONCE} are needed",
@@ -102,7 +127,7 @@ def read_pairs(language: str, paths: Sequence[Path], base: Base, *, longest: int
         encoded = tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
         return tuple(frame.around(ids[: longest - frame.length]) for ids in encoded)
 
-    return Pairs(encode(sentences), encode(translations), tuple(corpora))
+    return Pairs(encode(sentences), encode(translations), tuple(corpora), skipped)
 
 
 class PairBatches:

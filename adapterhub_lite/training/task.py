@@ -19,6 +19,7 @@ from adapterhub_lite.errors import UsageError, near
 from adapterhub_lite.home import Home
 from adapterhub_lite.model.base import Base
 from adapterhub_lite.tasks.base import Columns
+from adapterhub_lite.tasks.suitability import Checks
 from adapterhub_lite.training import setup
 from adapterhub_lite.training.settings import TaskSettings
 from adapterhub_lite.training.setup import Config
@@ -51,6 +52,7 @@ def train_task(
     licence: str | None = None,
     resume: bool = True,
     output: str | Path | None = None,
+    allow_unsuitable: bool = False,
     quiet: bool = False,
 ) -> Adapter:
     """Train a task adapter with its head and add it to the home.
@@ -70,11 +72,13 @@ def train_task(
         name: the adapter's name; `TASK-SOURCE`, followed by what it is over, when left out.
         method: left out, as what is underneath where adapters of that method stand on each other.
         leave_out: layers without adapter; left out, as what is underneath.
+        allow_unsuitable: train even if the data do not look like data of this task.
 
     The other arguments are those of `train_language`.
 
     Raises:
-        DataError: a bad line, or in `dev` a label that `train` does not have.
+        DataError: a bad line, labels of another task, no label in `dev` that `train` has, or text
+            in a script that the base's vocabulary cannot read.
         BaseMismatchError: `over` was trained on another base.
         TrainingError, UsageError, MethodError, HomeError: see the message.
     """
@@ -110,6 +114,7 @@ def train_task(
             format=format,
             tag=tag,
             settings=chosen,
+            checks=Checks(allow_unsuitable),
         ),
         below,
         stands_on,

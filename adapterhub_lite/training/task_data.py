@@ -16,6 +16,7 @@ from adapterhub_lite.model.base import Base
 from adapterhub_lite.tasks import memory, pieces
 from adapterhub_lite.tasks.base import Columns, Example, TaskType
 from adapterhub_lite.tasks.reading import read_examples
+from adapterhub_lite.tasks.suitability import Checks
 from adapterhub_lite.training import setup
 from adapterhub_lite.training.batches import WindowBatches
 from adapterhub_lite.training.settings import TaskSettings
@@ -69,30 +70,37 @@ def read_data(
     format: str | None = None,
     tag: str,
     settings: TaskSettings,
+    checks: Checks | None = None,
 ) -> Data:
     """Return the data of a task.
 
     Raises:
-        DataError: a bad line, one label only, or labels in `dev` that `train` does not have.
+        DataError: a bad line, one label only, labels of another task, no label in `dev` that
+            `train` has, or text that the base's vocabulary cannot read.
     """
     kind = where.plugins.task_type(type_of(task, task_type))
     files = _data_list(train)
     read = [(data, read_examples(kind, data, columns, format=format)) for data in files]
     examples = tuple(e for _, found in read for e in found)[: settings.limit]
+    checks = checks or Checks()
+    checks.training(task, kind, _name(files[0]), examples)
     labels = kind.labels(examples)
     if kind.labelled and len(labels) < 2:
         found = f"only `{labels[0]}`" if labels else "none"
         raise DataError(f"{_name(files[0])}: at least two labels are needed, found {found}")
-    checked: tuple[Example, ...] = ()
+    development: tuple[Example, ...] = ()
     if dev is not None:
-        checked = tuple(read_examples(kind, dev, columns, format=format, name="dev"))
-    kind.encode(where.base.tokenizer, checked, labels, 512)
+        development = tuple(read_examples(kind, dev, columns, format=format, name="dev"))
+        _check_dev(kind, str(dev) if memory.is_path(dev) else "dev", development, labels, checks)
+        checks.readable_examples(where.base, development, dev if memory.is_path(dev) else "dev")
+    checks.left_out(kind, _name(files[0]), examples, labels)
+    checks.readable_examples(where.base, examples, _name(files[0]))
     head = HeadSpec(kind.name, labels)
     return Data(
         task,
         kind.for_head(head),
         examples,
-        checked,
+        development,
         head,
         tuple(_corpus(data, len(found), tag) for data, found in read),
     )
@@ -116,6 +124,18 @@ def _corpus(data: Any, examples: int, tag: str) -> Corpus:
     if memory.is_path(data):
         return setup.corpus(Path(data), examples, tag)
     return Corpus("records", memory.digest(memory.records(data, "train")), examples, tag)
+
+
+def _check_dev(
+    kind: TaskType,
+    name: str,
+    examples: Sequence[Example],
+    labels: Sequence[str],
+    checks: Checks,
+) -> None:
+    if not any(kind.size(example) for example in examples):
+        raise DataError(f"{name}: nothing in it has a label to compare with")
+    checks.gold(kind, name, examples, labels)
 
 
 def fresh_head(data: Data, base: Base, seed: int) -> dict[str, torch.Tensor]:

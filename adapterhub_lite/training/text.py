@@ -6,8 +6,9 @@ masked depends on seed and batch number alone: a resumed run masks what the firs
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,13 +19,16 @@ from adapterhub_lite import digests
 from adapterhub_lite.adapter import Corpus
 from adapterhub_lite.errors import TrainingError
 from adapterhub_lite.tasks import pieces
+from adapterhub_lite.tasks.annotation import annotation
 from adapterhub_lite.tasks.base import IGNORED, Batch
-from adapterhub_lite.tasks.files import composed
-from adapterhub_lite.tasks.language import LanguageModelling
+from adapterhub_lite.tasks.files import composed, fail, numbers, read_clean_lines
+from adapterhub_lite.tasks.suitability import MOST_ANNOTATED, Checks
 from adapterhub_lite.training.settings import SHORTEST
 
 if TYPE_CHECKING:
     from adapterhub_lite.model.base import Base
+
+log = logging.getLogger(__name__)
 
 _AT_ONCE = 2000
 """Lines to tokenise in one call."""
@@ -41,17 +45,80 @@ class Text:
     held_out: Tensor
     counts: Tensor
     corpora: tuple[Corpus, ...]
+    skipped: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How files of text are read.
+
+    Args:
+        checks: what is looked at before the work starts.
+        skip_bad: leave out lines that cannot be read, instead of refusing the file.
+        extract: take the sentences out of annotated files, instead of refusing them.
+    """
+
+    checks: Checks = field(default_factory=Checks)
+    skip_bad: bool = False
+    extract: bool = False
+
+    def lines(self, path: Path) -> tuple[list[str], int]:
+        """Return the lines of text in a file without blank ones, and how many were skipped.
+
+        Raises:
+            DataError: empty, damaged, with bad lines in it, or no running text.
+        """
+        clean = read_clean_lines(path, skip_bad=self.skip_bad)
+        report_skipped(path, clean.skipped, len(clean.lines) + len(clean.skipped))
+        texts = [line.text for line in clean.lines]
+        texts = self._extracted(path, texts) if self.extract else self._running(path, texts)
+        kept = [text.strip() for text in texts if text.strip()]
+        if not kept:
+            fail(path, None, "no text in the file")
+        return kept, len(clean.skipped)
+
+    def _running(self, path: Path, texts: list[str]) -> list[str]:
+        self.checks.running_text(path, texts)
+        return texts
+
+    def _extracted(self, path: Path, texts: list[str]) -> list[str]:
+        kind = annotation(texts)
+        if kind is None or kind.share < MOST_ANNOTATED:
+            return texts
+        sentences = kind.extract(texts) if kind.extract is not None else []
+        if not sentences:
+            fail(
+                path,
+                None,
+                f"this is {kind.name}, and nothing says which part of it is the text",
+                "make a file of its sentences, one a line",
+            )
+        log.info("%s: took %d sentences out of %s", path, len(sentences), kind.name)
+        return sentences
+
+
+def report_skipped(path: Path, lines: Sequence[int], total: int) -> None:
+    """Say which lines of a file were skipped, if there are any."""
+    if lines:
+        log.warning("%s: skipped %d of %d lines: %s", path, len(lines), total, numbers(lines))
 
 
 def read_text(
-    language: str, paths: Sequence[Path], base: Base, *, block: int, held_out: float
+    language: str,
+    paths: Sequence[Path],
+    base: Base,
+    *,
+    block: int,
+    held_out: float,
+    reading: Reading | None = None,
 ) -> Text:
     """Return the text of some files as blocks.
 
     Raises:
-        DataError: an empty or garbled file.
+        DataError: a file that `Reading.lines` refuses, or text that the vocabulary cannot read.
         TrainingError: blocks longer than the base reads, or not text for two blocks.
     """
+    reading = reading or Reading()
     tokenizer: Any = base.tokenizer
     longest = pieces.max_length(tokenizer, base.model.config)
     if block > longest:
@@ -59,9 +126,12 @@ def read_text(
             f"`{base.identity.name}` reads {longest} tokens at once, `block` asks for {block}",
             hint=f"set block={longest} or less",
         )
-    streams, corpora = [], []
+    streams, corpora, skipped = [], [], 0
     for path in paths:
-        lines = [composed(example.inputs[0]) for example in LanguageModelling().read(path)]
+        texts, bad = reading.lines(path)
+        lines = [composed(text) for text in texts]
+        skipped += bad
+        reading.checks.readable(tokenizer, lines, str(path), base.identity.name)
         streams.append(_tokens(tokenizer, lines))
         corpora.append(Corpus(path.name, digests.of_file(path), len(lines), language))
     stream = torch.cat(streams)
@@ -76,7 +146,7 @@ def read_text(
         )
     kept = _held_out(len(blocks), held_out)
     counts = torch.bincount(stream.long(), minlength=base.identity.vocab_size)
-    return Text(language, blocks[~kept], blocks[kept], counts, tuple(corpora))
+    return Text(language, blocks[~kept], blocks[kept], counts, tuple(corpora), skipped)
 
 
 def _shorter(block: int) -> str:

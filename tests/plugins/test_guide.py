@@ -32,11 +32,14 @@ FAST = "xlm or (worked or written or config or help or importing)"
 """What runs of the kit here: one family, and the checks that need none."""
 
 
+FAROESE = ["Børnini", "lesa", "gamlar", "bøkur", "."]
+
+
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A home as the guide starts from, found from the working directory."""
     path = tmp_path / "home"
-    base = load_base(save_tiny_base(path / "bases" / "tiny", "xlm-roberta"))
+    base = load_base(save_tiny_base(path / "bases" / "tiny", "xlm-roberta", words=FAROESE))
     home = Home.init(path)
     home.registry.add_base(base.identity, "bases/tiny")
     settings = LanguageSettings(steps=2, batch_size=2, block=20)

@@ -36,7 +36,7 @@ def study(tmp_path: Path) -> topics.Study:
             write_part(tmp_path / "data" / "topics" / language / f"{part}.tsv.gz", rows)
     plan = tmp_path / "plan.toml"
     plan.write_text(PLAN, encoding="utf-8")
-    base = save_tiny_base(tmp_path / "tiny", "xlm-roberta")
+    base = save_tiny_base(tmp_path / "tiny", "xlm-roberta", words=" ".join(WORDS.values()).split())
     return topics.Study(tmp_path / "data", tmp_path / "work", base, plan)
 
 

@@ -192,7 +192,7 @@ def test_mistakes(
         train(path=tmp_path / "one.tsv")
     (tmp_path / "ner.tsv").write_text("w5\tO\nw6\tB-PER\n")
     (tmp_path / "dev.tsv").write_text("w5\tO\nw6\tB-LOC\n")
-    with pytest.raises(DataError, match=r"dev.tsv:2: unknown tag `B-LOC`"):
+    with pytest.raises(DataError, match="knows none of the labels"):
         train("ner", tmp_path / "ner.tsv", dev=tmp_path / "dev.tsv")
     stranger = load_base(save_tiny_base(tmp_path / "stranger", "xlm-roberta", seed=1))
     with pytest.raises(BaseMismatchError, match="other weights"):
