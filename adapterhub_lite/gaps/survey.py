@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from adapterhub_lite import languages
-from adapterhub_lite.adapter import BaseIdentity, Kind, Role
+from adapterhub_lite.adapter import Adapter, BaseIdentity, Kind, Manifest, Role
 from adapterhub_lite.errors import NoResolutionError, RefError, UsageError
 from adapterhub_lite.foreign.text import command
 from adapterhub_lite.gaps.costs import Cost, costs
@@ -22,15 +22,16 @@ from adapterhub_lite.resolver.answer import answer
 
 if TYPE_CHECKING:
     from adapterhub_lite.home import Home
-    from adapterhub_lite.resolver.resolution import Missing
-
-WITHOUT_TARGET = frozenset({"source-kept", "no-language-adapter"})
-"""Strategies in whose stacks nothing knows the target's language."""
+    from adapterhub_lite.registry import Registry
+    from adapterhub_lite.resolver.resolution import Missing, Resolution
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """What one request resolves to; `strategy` and `composition` are empty where nothing fits."""
+    """What one request resolves to; `strategy` and `composition` are empty where nothing fits.
+
+    `covered` says whether the composition has an adapter that was trained on the target's language.
+    """
 
     source: str
     target: str
@@ -38,11 +39,7 @@ class Cell:
     strategy: str = ""
     composition: str = ""
     warnings: tuple[str, ...] = ()
-
-    @property
-    def covered(self) -> bool:
-        """Whether something in the stack was trained on the target's language."""
-        return bool(self.strategy) and self.strategy not in WITHOUT_TARGET
+    covered: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +140,7 @@ def survey(
                     found.strategy,
                     str(found.composition),
                     found.warnings,
+                    knows_language(found, request.target, registry),
                 )
             )
             missing.append((request, found.missing))
@@ -152,6 +150,39 @@ def survey(
         ways=_ways(missing),
         costs=costs(home, identity, given, users, wanted),
     )
+
+
+def knows_language(resolution: Resolution, language: str, registry: Registry) -> bool:
+    """Whether a composition has an adapter that was trained on text or labels in a language.
+
+    Another script or region of the language counts, a relative does not, nor does a merged adapter
+    that was made for the language from others' adapters.
+    """
+    return any(
+        _trained_on(registry.get(choice.digest).manifest, language, registry)
+        for choice in resolution.choices
+    )
+
+
+def _trained_on(manifest: Manifest, language: str, registry: Registry) -> bool:
+    if not any(_is_form_of(tag, language) for tag in manifest.tags()):
+        return False
+    if not manifest.parents:
+        return True
+    parents = (_find(registry, parent.digest) for parent in manifest.parents)
+    return any(_trained_on(p.manifest, language, registry) for p in parents if p is not None)
+
+
+def _find(registry: Registry, digest: str) -> Adapter | None:
+    try:
+        return registry.get(digest)
+    except RefError:
+        return None
+
+
+def _is_form_of(tag: str, other: str) -> bool:
+    """Whether two tags are of one language, maybe in other scripts or regions."""
+    return tag.partition("-")[0] == other.partition("-")[0]
 
 
 def _ways(missing: Iterable[tuple[Request, tuple[Missing, ...]]]) -> tuple[Way, ...]:

@@ -21,6 +21,7 @@ from adapterhub_lite.adapter import (
     Kind,
     LanguageUse,
     Manifest,
+    Parent,
     Provider,
     Role,
     WeightsFile,
@@ -38,6 +39,7 @@ def write_adapter(
     *tags: str,
     over: Sequence[Adapter] = (),
     task: str | None = None,
+    parents: Sequence[Adapter] = (),
 ) -> Path:
     """Write a folder with an adapter whose weights say what it is, so that no two are equal."""
     folder.mkdir(parents=True)
@@ -58,6 +60,7 @@ def write_adapter(
         head=HeadSpec("token-classification", ("NOUN", "VERB")) if task else None,
         trained_over=tuple(adapter.underneath() for adapter in over),
         licence="CC0-1.0",
+        parents=tuple(Parent(parent.digest, 1 / len(parents)) for parent in parents),
     )
     (folder / manifests.FILE).write_text(manifests.dumps(manifest), encoding="utf-8")
     return folder

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.cli.conftest import Ahl
+from click.testing import CliRunner
+
+from adapterhub_lite import Home
+from adapterhub_lite.adapter import Kind
+from adapterhub_lite.cli import main
+from tests.cli.conftest import Ahl, write_adapter
+
+ROOT = Path(__file__).parents[2]
 
 Json = Callable[..., Any]
 
@@ -54,6 +62,51 @@ def test_trainings_in_turn_are_one_training(ahl_json: Json, ahl: Ahl) -> None:
     assert turn["cells"] == [["en", "gv", "pos"], ["en", "fo", "pos"]]
     assert turn["commands"][0].count("--over") == 3  # en, gv and fo
     assert turn["gain"] == 2.0
+
+
+def covered(found: Any) -> dict[str, bool]:
+    return {cell["target"]: cell["covered"] for cell in found["cells"]}
+
+
+def test_a_cell_counts_if_its_composition_has_an_adapter_of_the_target(
+    ahl_json: Json, ahl: Ahl
+) -> None:
+    """Averages of relatives and the like have none, whatever the strategy is called."""
+    targets = ("--target", "gv", "--target", "fo-FO", "--target", "ga", "--target", "da")
+    found = ahl_json("gaps", *targets)
+    assert strategies(found) == {
+        "gv": "bad-x",
+        "fo-FO": "variant",
+        "ga": "average",
+        "da": "average",
+    }
+    assert covered(found) == {"gv": True, "fo-FO": True, "ga": False, "da": False}
+    assert "2 of 4 cells have an adapter that knows" in ahl("gaps", *targets).stderr
+    for name in ("gv-wiki", "fo-wiki"):
+        ahl("remove", name)
+    kept = ahl_json("gaps", "--target", "ga", "--target", "en")
+    assert strategies(kept) == {"ga": "source-kept", "en": "same-language"}
+    assert covered(kept) == {"ga": False, "en": True}
+
+
+def test_an_adapter_merged_for_the_target_from_relatives_does_not_count(
+    ahl_json: Json, home: Path, tmp_path: Path
+) -> None:
+    opened = Home.find(home)
+    parents = [opened.registry.get(name) for name in ("gv-wiki", "en-wiki")]
+    merged = write_adapter(tmp_path / "ga-merged", Kind.LANGUAGE, "ga", parents=parents)
+    opened.add(merged, name="ga-merged")
+    found = ahl_json("gaps", "--target", "ga")
+    assert "ga-merged" in found["cells"][0]["composition"]
+    assert covered(found) == {"ga": False}
+
+
+def test_bare_gaps_answers_in_the_home_that_is_shipped() -> None:
+    result = CliRunner().invoke(main, ["--home", str(ROOT), "gaps", "--json"])
+    assert result.exit_code == 0, result.output
+    cells = json.loads(result.stdout)["cells"]
+    assert {cell["task"] for cell in cells} == {"nametype", "pos"}
+    assert {cell["covered"] for cell in cells} == {True, False}
 
 
 def test_costs_are_the_counts_of_the_two_schemes(ahl_json: Json) -> None:
