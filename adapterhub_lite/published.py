@@ -8,6 +8,7 @@ error with file and line, and then nothing is recorded.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -158,6 +159,26 @@ def _score(
         fail(table.path, line, error.message, error.hint)
 
 
+def by_digest(text: str, registry: Registry) -> str:
+    """Return a composition as scores are recorded under it: refs become whole digests.
+
+    A whole digest may be of an adapter that is no longer there.
+    """
+
+    def digest(ref: str) -> str:
+        try:
+            return str(registry.get(ref).digest)
+        except RefError:
+            if _DIGEST.fullmatch(ref):
+                return ref
+            raise
+
+    return text if text == WHOLE else str(rename(parse(text), digest))
+
+
+_DIGEST = re.compile("[0-9a-f]{64}")
+
+
 def _composition(text: str, registry: Registry) -> tuple[str, str | None]:
     """Return a composition with whole digests, and the language of its topmost labels."""
     if text == WHOLE:
@@ -218,13 +239,15 @@ def summary(score: Score, registry: Registry) -> dict[str, Any]:
         "value": score.value,
         "n": score.n,
         "seed": score.seed,
-        "composition": _named(score.composition, registry),
+        "composition": named(score.composition, registry),
         "when": score.when.isoformat(),
         "origin": score.origin,
     }
 
 
-def _named(text: str, registry: Registry) -> str:
+def named(text: str, registry: Registry) -> str:
+    """Return a recorded composition with names for whole digests, as far as they are known."""
+
     def name(digest: str) -> str:
         try:
             return registry.get(digest).ref

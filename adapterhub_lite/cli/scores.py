@@ -1,8 +1,10 @@
-"""Commands about recorded scores: `scores list`, `scores import`."""
+"""Commands about recorded scores: `scores list`, `scores import`, `scores remove`."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -10,6 +12,11 @@ from adapterhub_lite.cli.command import AhlGroup, command, settings
 from adapterhub_lite.cli.languages import LANGUAGE
 from adapterhub_lite.cli.output import echo, print_json, table
 from adapterhub_lite.cli.training import pairs
+from adapterhub_lite.errors import RefError, UsageError
+
+if TYPE_CHECKING:
+    from adapterhub_lite.adapter import Score
+    from adapterhub_lite.registry import Registry
 
 COLUMNS = (
     "source", "target", "task", "dataset", "split", "metric", "value", "n", "seed", "composition",
@@ -20,36 +27,133 @@ COLUMNS = (
 @click.group(
     "scores",
     cls=AhlGroup,
-    examples=("ahl scores list --task pos --target gv", "ahl scores import table.csv --dry-run"),
+    examples=(
+        "ahl scores list --task pos --target gv",
+        "ahl scores import table.csv --dry-run",
+        "ahl scores remove --dataset wrong-file-3f2a9c --dry-run",
+    ),
 )
 def scores() -> None:
-    """List or import recorded scores.
+    """List, import or remove recorded scores.
 
     Recorded scores steer `ahl resolve`: on the very target they decide, on other targets they are a
-    track record. `ahl evaluate` records what it measures.
+    track record. Compositions are compared by the task's main metric alone. `ahl evaluate` records
+    what it measures; a score that is wrong is removed with `ahl scores remove`.
     """
+
+
+FILTERS = {
+    "task": click.option("--task", metavar="NAME", help="Only scores for this task."),
+    "source": click.option("--source", type=LANGUAGE, help="Only of labels in this language."),
+    "target": click.option("--target", type=LANGUAGE, help="Only scores on this language."),
+    "dataset": click.option("--dataset", metavar="NAME", help="Only scores on this data set."),
+    "split": click.option("--split", metavar="NAME", help="Only on this part of the data."),
+    "metric": click.option("--metric", metavar="NAME", help="Only of this metric."),
+    "composition": click.option("--composition", help="Only of exactly this composition."),
+    "seed": click.option("--seed", type=int, help="Only of training with this seed."),
+    "origin": click.option("--origin", metavar="NAME", help="Only what was published there."),
+}
+"""Options that choose scores, by the name of their value."""
+
+
+def filters(function: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that choose scores to a command."""
+    for option in reversed(FILTERS.values()):
+        function = option(function)
+    return function
+
+
+def _chosen(registry: Registry, values: dict[str, Any]) -> list[Score]:
+    """Return the scores that fit the options that were given."""
+    from adapterhub_lite.published import by_digest
+
+    composition = values["composition"]
+    return registry.scores(
+        task=values["task"],
+        language=values["target"],
+        dataset=values["dataset"],
+        split=values["split"],
+        source_language=values["source"],
+        metric=values["metric"],
+        seed=values["seed"],
+        origin=values["origin"],
+        composition=by_digest(composition, registry) if composition else None,
+    )
 
 
 @command(
     "list",
     examples=("ahl scores list", "ahl scores list --task pos --target gv --json"),
 )
-@click.option("--task", metavar="NAME", help="Only scores for this task.")
-@click.option("--target", type=LANGUAGE, help="Only scores on this language.")
-@click.option("--dataset", metavar="NAME", help="Only scores on this data set.")
-def list_(task: str | None, target: str | None, dataset: str | None) -> None:
+@filters
+def list_(**values: Any) -> None:
     """List recorded scores."""
-    from adapterhub_lite.published import summary
-
     run = settings()
     registry = run.open_home().registry
-    found = registry.scores(task=task, language=target, dataset=dataset)
-    rows = [summary(score, registry) for score in found]
+    rows = _rows(_chosen(registry, values), registry)
     if run.json:
         print_json(rows)
         return
+    _print(rows)
+    run.say(_count(len(rows)))
+
+
+def _rows(scores: list[Score], registry: Registry) -> list[dict[str, Any]]:
+    from adapterhub_lite.published import summary
+
+    return [summary(score, registry) for score in scores]
+
+
+def _print(rows: list[dict[str, Any]]) -> None:
     table(COLUMNS, ([_cell(row[name]) for name in COLUMNS] for row in rows))
-    run.say(f"{len(rows)} score{'s' * (len(rows) != 1)}")
+
+
+def _count(number: int) -> str:
+    return f"{number} score{'s' * (number != 1)}"
+
+
+@command(
+    "remove",
+    examples=(
+        "ahl scores remove --task pos --target gv --dry-run",
+        "ahl scores remove --dataset wrong-file-3f2a9c",
+        'ahl scores remove --composition "stack(gv, pos-en)" --metric accuracy',
+        "ahl scores remove --all",
+    ),
+)
+@filters
+@click.option("--all", "everything", is_flag=True, help="Remove every recorded score.")
+@click.option("--dry-run", is_flag=True, help="Only list what would be removed.")
+def remove(everything: bool, dry_run: bool, **values: Any) -> None:
+    """Remove recorded scores.
+
+    What fits every option is removed, and printed. The resolver no longer counts it.
+    """
+    run = settings()
+    registry = run.open_home().registry
+    typed = {name: value for name, value in values.items() if value is not None}
+    if everything == bool(typed):
+        raise UsageError(
+            "`--all` is every score, so no other option can choose among them"
+            if everything
+            else "which scores? without an option this would be all of them",
+            hint="`--task`, `--target`, `--dataset` and others choose (`ahl scores list` shows "
+            "what there is); `--all` removes every score",
+        )
+    scores = _chosen(registry, values)
+    if not scores:
+        raise RefError(
+            "no recorded score fits" if typed else "no score is recorded",
+            hint="`ahl scores list` shows what there is",
+        )
+    rows = _rows(scores, registry)
+    if not dry_run:
+        registry.remove_scores(scores)
+    if run.json:
+        print_json({"scores": rows, "removed": not dry_run})
+        return
+    _print(rows)
+    run.say(f"{'would remove' if dry_run else 'removed'} {_count(len(rows))}")
 
 
 def _cell(value: object) -> str:
@@ -112,5 +216,6 @@ def import_(
 
 scores.add_command(list_)
 scores.add_command(import_)
+scores.add_command(remove)
 
 COMMANDS = (scores,)

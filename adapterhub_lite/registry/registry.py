@@ -203,6 +203,11 @@ class Registry:
         with self.database.write() as connection:
             writing.record_scores(connection, scores)
 
+    def remove_scores(self, scores: Iterable[Score]) -> int:
+        """Remove recorded scores, all or none, and return how many there were."""
+        with self.database.write() as connection:
+            return writing.remove_scores(connection, scores)
+
     def scores(
         self,
         *,
@@ -211,9 +216,25 @@ class Registry:
         dataset: str | None = None,
         composition: Composition | str | None = None,
         split: str | None = None,
+        source_language: str | None = None,
+        metric: str | None = None,
+        seed: int | None = None,
+        origin: str | None = None,
     ) -> list[Score]:
-        """Return recorded scores, in the order of their identity."""
-        asked = {"task": task, "language": language, "dataset": dataset, "split": split}
+        """Return the recorded scores that fit every filter, in the order of their identity.
+
+        A `composition` is by whole digests, as scores are recorded.
+        """
+        asked = {
+            "task": task,
+            "language": language,
+            "dataset": dataset,
+            "split": split,
+            "source_language": source_language,
+            "metric": metric,
+            "seed": seed,
+            "origin": origin,
+        }
         with self.database.read() as connection:
             return scores.find(connection, asked, composition)
 

@@ -27,7 +27,9 @@ _ORDER = (
 
 
 def find(
-    connection: Connection, asked: Mapping[str, str | None], composition: Composition | str | None
+    connection: Connection,
+    asked: Mapping[str, str | int | None],
+    composition: Composition | str | None,
 ) -> list[Score]:
     """Return the scores that fit every filter, in the order of their identity."""
     given = {key: value for key, value in asked.items() if value is not None}

@@ -217,3 +217,12 @@ def record_scores(connection: Connection, scores: Iterable[Score]) -> None:
         connection.execute(delete(SCORES).where(SCORES.c.identity.in_(some)))
     if latest:
         connection.execute(insert(SCORES), list(latest.values()))
+
+
+def remove_scores(connection: Connection, scores: Iterable[Score]) -> int:
+    """Remove scores by their identity, and return how many there were."""
+    identities = [row["identity"] for row in map(rows.score_row, scores)]
+    removed = 0
+    for some in _batches(identities, ASK):
+        removed += connection.execute(delete(SCORES).where(SCORES.c.identity.in_(some))).rowcount
+    return removed

@@ -153,3 +153,65 @@ def test_records_rank_the_sources_of_a_task(ahl: Ahl, ahl_json: Json, tmp_path: 
     assert sources[0]["recorded"] > sources[1]["recorded"]
     assert sources[0]["score"] < sources[1]["score"]
     assert "most promising for `gv` first" in ahl("lang", "gv", "--task", "dep").stderr
+
+
+TABLE = HEAD + (
+    "gv,en,0.5,dep,ud,las,full-fine-tuning\n"
+    "gv,en,0.9,dep,ud,uas,full-fine-tuning\n"
+    'gv,en,0.6,pos,ud,accuracy,"stack(gv-wiki, pos-en)"\n'
+    "fo,en,0.4,pos,mine,accuracy,pos-en\n"
+)
+
+
+def left(ahl_json: Json) -> set[tuple[str, str]]:
+    return {(row["dataset"], row["metric"]) for row in ahl_json("scores", "list")}
+
+
+def test_a_wrong_score_is_removed(ahl: Ahl, ahl_json: Json, tmp_path: Path) -> None:
+    ahl("scores", "import", write(tmp_path, TABLE))
+    filters = ("--task", "dep", "--target", "Manx", "--metric", "uas")
+    would = ahl_json("scores", "remove", *filters, "--dry-run")
+    assert [(row["value"], row["target"]) for row in would["scores"]] == [(0.9, "gv")]
+    assert would["removed"] is False
+    assert len(left(ahl_json)) == 4
+    assert ahl_json("scores", "remove", *filters) == {**would, "removed": True}
+    assert left(ahl_json) == {("ud", "las"), ("ud", "accuracy"), ("mine", "accuracy")}
+    listed = ahl_json("scores", "list", "--composition", "stack(gv-wiki, pos-en)")
+    removed = ahl("scores", "remove", "--composition", listed[0]["composition"])
+    assert "removed 1 score" in removed.stderr
+    assert "0.6" in removed.stdout
+    assert left(ahl_json) == {("ud", "las"), ("mine", "accuracy")}
+
+
+def test_removing_a_score_gives_the_answer_without_it(
+    ahl: Ahl, ahl_json: Json, tmp_path: Path
+) -> None:
+    """Also of an adapter that is gone, whose composition is listed by digest."""
+    before = ahl_json("resolve", "en", "gv", "--task", "pos")
+    wrong = HEAD + (
+        'gv,en,0.01,pos,ud,accuracy,"stack(en-gv, pos-en-gv)"\n'
+        'gv,en,0.02,pos,ud,accuracy,"stack(fo-wiki, pos-en)"\n'
+        'gv,en,0.6,pos,ud,accuracy,"stack(gv-wiki, pos-en)"\n'
+    )
+    ahl("scores", "import", write(tmp_path, wrong))
+    assert ahl_json("resolve", "en", "gv", "--task", "pos")["strategy"] != before["strategy"]
+    ahl("remove", "fo-wiki")
+    (gone,) = [row for row in ahl_json("scores", "list") if row["value"] == 0.02]
+    ahl("scores", "remove", "--composition", gone["composition"])
+    ahl("scores", "remove", "--target", "gv", "--dataset", "ud")
+    assert ahl_json("resolve", "en", "gv", "--task", "pos") == before
+
+
+def test_nothing_is_removed_unasked(ahl: Ahl, ahl_json: Json, tmp_path: Path) -> None:
+    ahl("scores", "import", write(tmp_path, TABLE))
+    bare = ahl("scores", "remove", code=2)
+    assert "which scores?" in bare.stderr
+    assert "`--all` removes every score" in bare.stderr
+    assert "no other option" in ahl("scores", "remove", "--all", "--task", "pos", code=2).stderr
+    for words in (("--task", "parsing"), ("--target", "cy"), ("--seed", "7")):
+        assert "no recorded score fits" in ahl("scores", "remove", *words, code=1).stderr
+    assert "no adapter `nope`" in ahl("scores", "remove", "--composition", "nope", code=1).stderr
+    assert len(left(ahl_json)) == 4
+    assert ahl_json("scores", "remove", "--all")["removed"] is True
+    assert left(ahl_json) == set()
+    assert "no score is recorded" in ahl("scores", "remove", "--all", code=1).stderr
