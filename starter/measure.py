@@ -136,7 +136,7 @@ def main() -> None:
             made = table(maker, task, own, full=full, limit=LIMIT, record=False)
             keep(f"{task}-test", made)
         if task == "nametype" and arguments.only in "nametype-all":
-            names = ("no language adapter", "source kept")
+            names = ("no-language-adapter", "source-kept")
             made = table(maker, task, test, strategies=names, record=False)
             keep("nametype-all", made, draw=False)  # some 150 rows
 

@@ -1,4 +1,4 @@
-"""The command `evaluate`: score an answer, a composition, or a whole table of strategies."""
+"""The command `evaluate`: score an answer, a composition, a lock, or a table of strategies."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ from adapterhub_lite.cli.command import command, model_options, settings
 from adapterhub_lite.cli.data import data_options, long_option
 from adapterhub_lite.cli.languages import read
 from adapterhub_lite.cli.modes import Mode, Modes
-from adapterhub_lite.cli.output import PICTURE, print_json, table
+from adapterhub_lite.cli.output import PICTURE, echo, print_json, table
 from adapterhub_lite.cli.training import ALLOW, pairs
 
 if TYPE_CHECKING:
-    from adapterhub_lite.evaluation import Cell, Result, Table
+    from adapterhub_lite.evaluation import Average, Cell, Report, Result, Table
+    from adapterhub_lite.home import Home
+    from adapterhub_lite.tasks.metrics import LabelScore
 
 
 def _is_table(values: Mapping[str, Any]) -> bool:
@@ -26,13 +28,24 @@ def _is_table(values: Mapping[str, Any]) -> bool:
 
 MODES = Modes(
     (
-        Mode("SOURCE TARGET FILE --task TASK", uses=("words",), needs=("task",)),
         Mode(
-            "TARGET FILE --composition COMPOSITION", uses=("words", "task"), when=("composition",)
+            "SOURCE TARGET FILE --task TASK",
+            uses=("words", "report", "picture"),
+            needs=("task",),
+        ),
+        Mode(
+            "TARGET FILE --composition COMPOSITION",
+            uses=("words", "task", "report", "picture"),
+            when=("composition",),
+        ),
+        Mode(
+            "[TARGET] FILE --lock LOCK",
+            uses=("words", "report", "picture"),
+            when=("lock_file",),
         ),
         Mode(
             "SOURCE TARGET=FILE... --task TASK",
-            uses=("words", "strategies", "full", "seeds", "picture"),
+            uses=("words", "strategies", "against", "full", "seeds", "picture"),
             needs=("task",),
             chosen=_is_table,
             label="a table (SOURCE TARGET=FILE...)",
@@ -57,15 +70,35 @@ MODES = Modes(
     modes=MODES,
     examples=(
         "ahl evaluate en gv gv-test.conllu --task pos",
+        "ahl evaluate en gv gv-test.conllu --task pos --report --picture confusion.svg",
         "ahl evaluate en gv=gv-test.conllu fo=fo-test.conllu --task pos --picture transfer.svg",
         "ahl evaluate en gv=gv-test.conllu --task pos --full en-train.conllu",
+        "ahl evaluate en br=br-test.conllu --task pos --strategy average --strategy half-source",
         'ahl evaluate gv gv-test.conllu --composition "stack(gv-wiki, pos-en)"',
+        "ahl evaluate gv-test.conllu --lock gv-pos.lock",
     ),
 )
 @click.argument("words", nargs=-1, metavar="[SOURCE] TARGET FILE | SOURCE TARGET=FILE...")
 @click.option("--task", help="Task: `pos`, `ner`, ...")
 @click.option("--composition", help="Score this, instead of what `ahl resolve` says.")
-@click.option("--strategy", "strategies", multiple=True, help="Only this column of the table.")
+@click.option(
+    "--lock",
+    "lock_file",
+    type=click.Path(path_type=Path),
+    help="Score exactly what this lock file names.",
+)
+@click.option("--report", is_flag=True, help="Also print scores by label and the confusion matrix.")
+@click.option(
+    "--strategy",
+    "strategies",
+    multiple=True,
+    help="Only this column of the table, by its name in `ahl resolve`; may be repeated.",
+)
+@click.option(
+    "--against",
+    metavar="STRATEGY",
+    help="Column that the others are compared with [default: what `ahl resolve` answers].",
+)
 @click.option(
     "--full",
     type=click.Path(path_type=Path),
@@ -80,7 +113,9 @@ MODES = Modes(
     show_default="0, 1, 2",
     help="Seed of `--full`; may be repeated.",
 )
-@click.option("--picture", type=PICTURE, help="Draw the table (.svg, .png).")
+@click.option(
+    "--picture", type=PICTURE, help="Draw the table, or the confusion matrix (.svg, .png)."
+)
 @click.option("--dataset", help="Name of the data [default: the file's name and digest].")
 @click.option("--split", default="test", show_default=True, help="Part of the data set.")
 @data_options
@@ -94,7 +129,10 @@ def evaluate(
     words: tuple[str, ...],
     task: str | None,
     composition: str | None,
+    lock_file: Path | None,
+    report: bool,
     strategies: tuple[str, ...],
+    against: str | None,
     full: Path | None,
     seeds: tuple[int, ...],
     picture: Path | None,
@@ -103,10 +141,16 @@ def evaluate(
 ) -> None:
     """Score on labelled data, and record the scores.
 
-    SOURCE TARGET FILE scores what `ahl resolve SOURCE TARGET` answers. SOURCE TARGET=FILE... scores
-    every strategy that this home has adapters for, on every target: mean ± standard deviation over
-    seeds, or with one seed the mean and its 95 % interval over the examples. With `--composition`,
-    TARGET FILE scores that.
+    SOURCE TARGET FILE scores what `ahl resolve SOURCE TARGET` answers, with its 95 % interval over
+    the examples. With `--composition` or `--lock`, exactly that is scored on FILE.
+
+    SOURCE TARGET=FILE... scores every strategy that this home has adapters for, on every target,
+    and what `ahl resolve` answers, marked with `*`: mean ± standard deviation over seeds, or with
+    one seed its interval. Below are the differences from one of the columns, by a paired bootstrap
+    over the same examples.
+
+    Metrics are those of scikit-learn (labels), seqeval (spans in any scheme, its default mode), the
+    CoNLL 2018 evaluation (words of treebanks) and SQuAD (answers).
     """
     from adapterhub_lite.cli.progress import show_log
 
@@ -114,16 +158,19 @@ def evaluate(
     show_log(quiet=run.quiet)
     home = run.open_home()
     common |= {"columns": data.columns_of(columns), "home": home}
-    if composition is not None:
-        _print_result(_composed(words, composition, task, common))
-    elif _is_table({"words": words}):
+    if _is_table({"words": words}):
         tuned = _tune(full, seeds, str(task), read(words[0]), common)
-        measured = _table(words, str(task), strategies, tuned, common)
-        _print_table(measured)
-        if picture is not None:
-            _draw(measured, picture)
+        options = {"strategies": strategies or None, "against": against, "full": tuned}
+        _print_table(_table(words, str(task), options, common), home, picture)
+        return
+    common["report"] = report or picture is not None
+    if lock_file is not None:
+        result = _locked(words, lock_file, common)
+    elif composition is not None:
+        result = _composed(words, composition, task, common)
     else:
-        _print_result(_answer(words, str(task), common))
+        result = _answer(words, str(task), common)
+    _print_result(result, home, report=report, picture=picture)
 
 
 def _composed(
@@ -135,6 +182,17 @@ def _composed(
         raise click.UsageError("with '--composition', give TARGET FILE")
     target, path = words
     return score(composition, path, language=read(target), task=task, **common)
+
+
+def _locked(words: tuple[str, ...], lock_file: Path, common: dict[str, Any]) -> Result:
+    from adapterhub_lite import lock
+    from adapterhub_lite.evaluation import evaluate as score
+
+    if len(words) not in (1, 2):
+        raise click.UsageError("with '--lock', give [TARGET] FILE")
+    *target, path = words
+    language = read(target[0]) if target else None
+    return score(lock.read(lock_file), path, language=language, **common)
 
 
 def _answer(words: tuple[str, ...], task: str, common: dict[str, Any]) -> Result:
@@ -149,11 +207,7 @@ def _answer(words: tuple[str, ...], task: str, common: dict[str, Any]) -> Result
 
 
 def _table(
-    words: tuple[str, ...],
-    task: str,
-    strategies: tuple[str, ...],
-    tuned: list[Any],
-    common: dict[str, Any],
+    words: tuple[str, ...], task: str, options: dict[str, Any], common: dict[str, Any]
 ) -> Table:
     from adapterhub_lite.evaluation import evaluate_table
 
@@ -165,9 +219,8 @@ def _table(
             for tag, path in pairs(tuple(files), "TARGET=FILE", "TARGET=FILE").items()
         },
         source=read(source),
-        strategies=strategies or None,
-        full=tuned,
         progress=settings().say,
+        **options,
         **common,
     )
 
@@ -197,35 +250,115 @@ def _tune(
     ]
 
 
-def _print_result(result: Result) -> None:
+def _print_result(result: Result, home: Home, *, report: bool, picture: Path | None) -> None:
+    from adapterhub_lite.published import named
+
+    composition = named(result.composition, home.registry)
     if settings().json:
-        print_json(result.to_json())
-        return
-    head = ("language", "metric", "value", "95 % from", "to", "n", "composition")
-    numbers = (f"{100 * x:.1f}" for x in (result.value, result.low, result.high))
-    row = (result.language, result.metric, *numbers, str(result.n), result.composition)
-    table(head, [row])
+        reported = {"report": result.report.to_json()} if report and result.report else {}
+        print_json({**result.to_json(), "composition": composition, **reported})
+    else:
+        head = ("language", "metric", "value", "95 % from", "to", "n", "composition")
+        row = (
+            result.language,
+            result.metric,
+            *map(_percent, (result.value, result.low, result.high)),
+            str(result.n),
+            composition,
+        )
+        table(head, [row])
+        others = {name: value for name, value in result.metrics.items() if name != result.metric}
+        if others:
+            listed = (f"{name} {_percent(value)}" for name, value in others.items())
+            settings().say(f"also measured, in %: {', '.join(listed)}")
+        if report and result.report is not None:
+            _print_report(result.report)
+    if picture is not None and result.report is not None:
+        from adapterhub_lite.evaluation import confusion_picture
+
+        title = f"{result.task} on {result.language}: {result.metric} {_percent(result.value)} %"
+        settings().say(f"drew `{confusion_picture(result.report, picture, title)}`")
 
 
-def _print_table(measured: Table) -> None:
+def _percent(value: float) -> str:
+    return f"{100 * value:.1f}"
+
+
+def _print_report(report: Report) -> None:
+    """Print the scores by label, averages below them, and the confusion matrix."""
+    head = ("label", "precision", "recall", "f1", "support", "predicted")
+    labels = [(*_scores(row.label, row), str(row.predicted)) for row in report.labels]
+    averages = [(*_scores(f"{name} average", a), "") for name, a in report.averages.items()]
+    echo()
+    table(head, [*labels, *averages])
+    names, matrix = report.confused, report.matrix()
+    rows = [
+        (name, *(str(count) if count else "." for count in counts))
+        for name, counts in zip(names, matrix, strict=True)
+    ]
+    echo()
+    table(("gold \\ predicted", *names), rows)
+
+
+def _scores(name: str, row: LabelScore | Average) -> tuple[str, ...]:
+    return name, *map(_percent, (row.precision, row.recall, row.f1)), str(row.support)
+
+
+def _print_table(measured: Table, home: Home, picture: Path | None) -> None:
     if settings().json:
-        print_json(measured.to_json())
-        return
-    rows = (
-        (target, *(_text(measured.cell(target, name)) for name in measured.strategies))
-        for target in measured.targets
-    )
-    head = ("target", *measured.strategies)
-    table(head, rows)
-    settings().say(f"{measured.metric} in %, labels in `{measured.source}`")
+        from adapterhub_lite.published import named
+
+        values = measured.to_json()
+        for cell in values["cells"]:
+            cell["compositions"] = [named(c, home.registry) for c in cell["compositions"]]
+        print_json(values)
+    else:
+        rows = [
+            (target, *(_text(measured.cell(target, name)) for name in measured.strategies))
+            for target in measured.targets
+        ]
+        table(("target", *measured.strategies), rows)
+        say = settings().say
+        resolved = any(cell.resolved for cell in measured.cells)
+        mark = "; * is what `ahl resolve` answers" if resolved else ""
+        say(f"{measured.metric} in %, labels in `{measured.source}`{mark}")
+        _print_differences(measured)
+    if picture is not None:
+        _draw(measured, picture)
 
 
 def _text(cell: Cell | None) -> str:
     if cell is None:
         return "-"
+    mark = " *" if cell.resolved else ""
     if cell.spread is None:
-        return f"{100 * cell.mean:.1f} ({100 * cell.low:.1f} to {100 * cell.high:.1f})"
-    return f"{100 * cell.mean:.1f} ± {100 * cell.spread:.1f}"
+        return f"{_percent(cell.mean)} ({_percent(cell.low)} to {_percent(cell.high)}){mark}"
+    return f"{_percent(cell.mean)} ± {_percent(cell.spread)}{mark}"
+
+
+def _print_differences(measured: Table) -> None:
+    """Print how far every cell is from the one that its row is compared with."""
+    rows = [
+        (
+            cell.target,
+            cell.strategy,
+            cell.against,
+            f"{100 * cell.difference.value:+.1f}",
+            f"{100 * cell.difference.low:+.1f} to {100 * cell.difference.high:+.1f}",
+            f"{cell.difference.p:.3f}",
+        )
+        for cell in measured.cells
+        if cell.difference is not None
+    ]
+    if not rows:
+        return
+    echo()
+    head = ("target", "strategy", "against", "difference", "95 %", "p")
+    table(head, rows)
+    settings().say(
+        "differences in points, over the same examples (paired bootstrap); they say nothing of "
+        "what another seed of the training would make"
+    )
 
 
 def _draw(measured: Table, path: Path) -> None:

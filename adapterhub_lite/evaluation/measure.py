@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from adapterhub_lite import digests, languages
+from adapterhub_lite import lock as locks
 from adapterhub_lite.adapter import HeadSpec, Kind
 from adapterhub_lite.composition import Composition, parse, refs, rename
 from adapterhub_lite.errors import CompositionError, DataError
+from adapterhub_lite.evaluation import report as reports
 from adapterhub_lite.evaluation.bootstrap import interval, main_metric
 from adapterhub_lite.evaluation.results import Result
+from adapterhub_lite.lock import Lock
 from adapterhub_lite.resolver import Request, Resolution, answer
 from adapterhub_lite.tasks import memory
 from adapterhub_lite.tasks.inference import BATCH, Head, head_of, predict_examples
@@ -28,6 +31,9 @@ if TYPE_CHECKING:
     from adapterhub_lite.model.attach import Attachment
     from adapterhub_lite.model.base import Base
     from adapterhub_lite.tasks.base import Columns, Example, Long, Prediction, TaskType
+
+_NAME = "default"
+"""What the composition is attached as."""
 
 FULL = "full-fine-tuning"
 """What stands for the composition in scores of fully fine-tuned models."""
@@ -69,7 +75,7 @@ class Tuned(Protocol):
 
 
 def evaluate(
-    what: Composition | str | Request | Resolution | Tuned,
+    what: Composition | str | Request | Resolution | Lock | Tuned,
     data: Any,
     *,
     language: str | None = None,
@@ -84,6 +90,7 @@ def evaluate(
     home: Home | str | Path | None = None,
     limit: int | None = None,
     record: bool = True,
+    report: bool = False,
     batch_size: int = BATCH,
     allow_unsuitable: bool = False,
     checks: Checks | None = None,
@@ -91,10 +98,11 @@ def evaluate(
     """Score a composition on a labelled file and record the score.
 
     Args:
-        what: a composition; a request or its resolution; or a fully fine-tuned model.
+        what: a composition; a request or its resolution; a lock, whose adapters and base are
+            compared with what is here first; or a fully fine-tuned model.
         data: labelled file, or what a program holds: a data frame, a split of a data set,
             dictionaries.
-        language: of the data; that of the request where there is one.
+        language: of the data; left out, that of the request or the lock.
         source: language of the labels trained on; left out, that of the task adapter.
         task: left out, that of the adapter with the head.
         dataset: name of the data; left out, the file's name with the start of its SHA-256, so
@@ -105,23 +113,33 @@ def evaluate(
             their end (`cut`), or refused (`refuse`).
         limit: use only the first so many examples.
         record: keep the scores in the home's registry, where the resolver finds them.
+        report: also return scores by label and the confusion matrix.
         allow_unsuitable: score even if the base's vocabulary cannot read the text.
         checks: the checks of several measurements, which make each warning once.
 
     Raises:
+        UsageError: a report on a task type without labels.
         DataError: a bad line, nothing with a label in the file, no label that the head knows, or
             text that the base's vocabulary cannot read.
         CompositionError: no head on top of the composition.
+        LockError: the first thing in which a lock differs from what is here.
     """
     from adapterhub_lite.home import Home
 
     home = home if isinstance(home, Home) else Home.find(home)
     if isinstance(what, Request):
         what = answer(what, home.registry, home.plugins())
+    strategy, lock = "", None
     if isinstance(what, Resolution):
         language = language or what.request.target
         base = base or what.base.name
+        strategy = what.strategy
         what = what.composition
+    elif isinstance(what, Lock):
+        lock, strategy = what, what.strategy
+        language = language or lock.request.get("target")
+        source, task = source or lock.request.get("source"), task or lock.request.get("task")
+        what = locks.check(lock, home)
     if language is None:
         name = data if memory.is_path(data) else "data"
         raise DataError(f"{name}: in which language is it?", hint="add `--target LANGUAGE`")
@@ -140,12 +158,15 @@ def evaluate(
         limit,
         batch_size,
         checks or Checks(allow_unsuitable),
+        report,
     )
     if isinstance(what, Tuned):
         result = measured.tuned(what, home)
     else:
         composition = parse(what) if isinstance(what, str) else what
-        result = measured.composition(composition, home, base, task=task, source=source)
+        result = measured.composition(
+            composition, home, base, lock, task=task, source=source, strategy=strategy
+        )
     if record:
         home.registry.record_scores(result.scores())
     return result
@@ -188,6 +209,7 @@ class _Measurement:
     limit: int | None
     batch_size: int
     checks: Checks
+    report: bool
 
     @property
     def name(self) -> str:
@@ -199,58 +221,65 @@ class _Measurement:
         composition: Composition,
         home: Home,
         base: Base | str | Path | None,
+        lock: Lock | None,
         *,
         task: str | None,
         source: str | None,
+        strategy: str,
     ) -> Result:
-        """Score a composition of the home's adapters."""
-        from adapterhub_lite.prediction import attach_all
+        """Score a composition of the home's adapters; that of a lock, if there is one."""
+        from adapterhub_lite.prediction import attach_all, attach_locked
 
         exact = rename(composition, lambda ref: str(home.registry.get(ref).digest))
         top = _top(exact, home)
         assert top.head is not None
-        labelled = top.tags()
         task_type = home.plugins().task_type(top.head.type).with_long(self.long)
-        examples = self._examples(task_type)
-        unknown = self.checks.gold(task_type, self.name, examples, top.head.labels)
-        with attach_all({"default": exact}, base, home) as attachment:
-            self.checks.readable_examples(attachment.base, examples, self.name)
-            head = head_of(attachment, "default")
-            predictions = self._predictions(attachment, task_type, examples, head)
-        return self._result(
-            task_type,
-            head[0].labels,
-            examples,
-            predictions,
-            composition=str(exact),
-            task=task or top.task or "",
-            source_language=languages.normalise(source) if source else labelled[0],
-            seed=top.training.seed if top.training else 0,
-            unknown=unknown,
+        examples, unknown = self._checked(task_type, top.head)
+        attached = (
+            attach_all({_NAME: exact}, base, home)
+            if lock is None
+            else attach_locked(lock, base, home)
         )
+        with attached as attachment:
+            return self._result(
+                attachment,
+                task_type,
+                head_of(attachment, _NAME),
+                examples,
+                composition=str(exact),
+                task=task or top.task or "",
+                source_language=languages.normalise(source) if source else top.tags()[0],
+                seed=top.training.seed if top.training else 0,
+                strategy=strategy,
+                unknown=unknown,
+            )
 
     def tuned(self, model: Tuned, home: Home) -> Result:
         """Score a fully fine-tuned model."""
         from adapterhub_lite.model.attach import attach
 
         task_type = home.plugins().task_type(model.head.type).with_long(self.long)
+        examples, unknown = self._checked(task_type, model.head)
+        with attach(model.base, {_NAME: None}, home=home) as attachment:
+            return self._result(
+                attachment,
+                task_type,
+                (model.head, model.head_weights),
+                examples,
+                composition=FULL,
+                task=model.task,
+                source_language=model.source,
+                seed=model.seed,
+                strategy=FULL,
+                unknown=unknown,
+            )
+
+    def _checked(self, task_type: TaskType, head: HeadSpec) -> tuple[list[Example], Any]:
+        """Return the examples, and what `Checks.gold` says of their labels."""
+        if self.report:
+            reports.check(task_type)
         examples = self._examples(task_type)
-        unknown = self.checks.gold(task_type, self.name, examples, model.head.labels)
-        self.checks.readable_examples(model.base, examples, self.name)
-        with attach(model.base, {"default": None}, home=home) as attachment:
-            head = (model.head, model.head_weights)
-            predictions = self._predictions(attachment, task_type, examples, head)
-        return self._result(
-            task_type,
-            model.head.labels,
-            examples,
-            predictions,
-            composition=FULL,
-            task=model.task,
-            source_language=model.source,
-            seed=model.seed,
-            unknown=unknown,
-        )
+        return examples, self.checks.gold(task_type, self.name, examples, head.labels)
 
     def _examples(self, task_type: TaskType) -> list[Example]:
         read = read_examples(task_type, self.data, self.columns, format=self.format)
@@ -270,19 +299,23 @@ class _Measurement:
             attachment,
             task_type,
             examples,
-            ["default"] * len(examples),
-            heads={"default": head},
+            [_NAME] * len(examples),
+            heads={_NAME: head},
             batch_size=self.batch_size,
         )
 
     def _result(
         self,
+        attachment: Attachment,
         task_type: TaskType,
-        labels: tuple[str, ...],
+        head: Head,
         examples: Sequence[Example],
-        predictions: Sequence[Prediction],
         **facts: Any,
     ) -> Result:
+        """Predict, and return what the predictions score."""
+        labels = head[0].labels
+        self.checks.readable_examples(attachment.base, examples, self.name)
+        predictions = self._predictions(attachment, task_type, examples, head)
         tallies = tallies_of(task_type, examples, predictions, labels)
         metrics = task_type.metrics(add_up(tallies), labels)
         metric = main_metric(task_type, metrics, labels)
@@ -301,6 +334,9 @@ class _Measurement:
             labels=labels,
             task_type=task_type.name,
             cut=say_cut([prediction.lost for prediction in predictions]),
+            report=reports.report(task_type, examples, predictions, labels)
+            if self.report
+            else None,
             **facts,
         )
 

@@ -71,17 +71,22 @@ def report(
     Raises:
         UsageError: the task type has no labels.
     """
-    if not task_type.labelled:
-        raise UsageError(
-            f"{task_type.name} has no labels: there are no scores by label",
-            hint="leave out `--report`",
-        )
+    check(task_type)
     counts: Counter[tuple[str, Count]] = Counter()
     confusion: Counter[tuple[str, str]] = Counter()
     for example, prediction in zip(examples, predictions, strict=True):
         counts.update(dict(task_type.label_counts(example, prediction, labels)))
         confusion.update(task_type.pairs(example, prediction))
     return Report(tuple(metrics.label_scores(counts)), _averages(counts), confusion)
+
+
+def check(task_type: TaskType) -> None:
+    """Raise `UsageError` if a task type has no labels to report on."""
+    if not task_type.labelled:
+        raise UsageError(
+            f"{task_type.name} has no labels, so no scores by label and no confusion matrix",
+            hint="leave out `--report` and `--picture`",
+        )
 
 
 def _averages(counts: Counter[tuple[str, Count]]) -> dict[str, Average]:

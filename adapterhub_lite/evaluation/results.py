@@ -11,13 +11,18 @@ from adapterhub_lite.adapter import Score
 from adapterhub_lite.tasks.suitability import UnknownLabels
 
 if TYPE_CHECKING:
+    from adapterhub_lite.evaluation.report import Report
     from adapterhub_lite.tasks.scoring import Tally
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What one composition scored.  `low` to `high`: 95 % of draws of the examples with return.
+    """What one composition scored.
 
+    `value` is of `metric`, the task's main one, `low` to `high` its 95 % bootstrap interval over
+    the examples; `n` counts what was scored (words, texts).  `report` has the scores by label and
+    the confusion matrix, if it was asked for.  `strategy` is how the composition was found,
+    if a request or a lock says so.
     `cut` examples are longer than the base reads at once, and were scored without their ends.
     """
 
@@ -39,6 +44,8 @@ class Result:
     task_type: str = field(default="", repr=False, compare=False)
     cut: int = 0
     unknown: UnknownLabels = field(default_factory=lambda: UnknownLabels(0), compare=False)
+    strategy: str = field(default="", compare=False)
+    report: Report | None = field(default=None, repr=False, compare=False)
 
     def scores(self, when: datetime | None = None) -> list[Score]:
         """Return the scores to record, one a metric."""
@@ -60,8 +67,16 @@ class Result:
         ]
 
     def to_json(self) -> dict[str, Any]:
-        """Return the result as JSON values."""
-        names = ("composition", "task", "dataset", "split", "language", "source_language")
+        """Return the result as JSON values, without the report."""
+        names = (
+            "composition",
+            "strategy",
+            "task",
+            "dataset",
+            "split",
+            "language",
+            "source_language",
+        )
         numbers = ("metric", "value", "low", "high", "n", "seed", "cut")
         values = {name: getattr(self, name) for name in (*names, *numbers)}
         values["metrics"] = dict(self.metrics)

@@ -1,6 +1,6 @@
 """A whole table: targets by strategies, over all seeds that the home's adapters were trained with.
 
-Which compositions there are follows from what the task adapters were trained over (`strategies`).
+Which compositions there are, `strategies` says.
 """
 
 from __future__ import annotations
@@ -13,11 +13,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adapterhub_lite import languages
-from adapterhub_lite.errors import RefError, UsageError, near
-from adapterhub_lite.evaluation.bootstrap import interval
-from adapterhub_lite.evaluation.measure import Tuned, evaluate, head_of_topmost
+from adapterhub_lite.errors import RefError
+from adapterhub_lite.evaluation.bootstrap import Difference, difference, interval
+from adapterhub_lite.evaluation.measure import FULL, Tuned, evaluate, head_of_topmost
 from adapterhub_lite.evaluation.results import Result
-from adapterhub_lite.evaluation.strategies import FULL_COLUMN, STRATEGIES, base_of, to_measure
+from adapterhub_lite.evaluation.strategies import (
+    STRATEGIES,
+    base_of,
+    canonical,
+    checked,
+    known,
+    to_measure,
+)
 from adapterhub_lite.foreign.text import command
 from adapterhub_lite.tasks.inference import BATCH
 from adapterhub_lite.tasks.reading import read_examples
@@ -35,7 +42,9 @@ class Cell:
     """One strategy on one target: mean over seeds, their spread, and the interval over examples.
 
     `spread` is the standard deviation over seeds; with one seed it is `None`, and then nothing can
-    be said on differences of the size that seeds make.
+    be said on differences of the size that seeds make.  `resolved` marks what `ahl resolve` answers
+    without these measurements.  `difference` is from the target's cell of the strategy `against`,
+    over the same examples; that cell itself has none.
     """
 
     target: str
@@ -49,24 +58,33 @@ class Cell:
     values: Mapping[int, float]
     compositions: tuple[str, ...]
     unknown: UnknownLabels = field(default_factory=lambda: UnknownLabels(0), compare=False)
+    resolved: bool = False
+    against: str = ""
+    difference: Difference | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the cell as JSON values."""
-        names = ("target", "strategy", "metric", "mean", "spread", "low", "high", "n")
+        names = ("target", "strategy", "metric", "mean", "spread", "low", "high", "n", "resolved")
         values = {name: getattr(self, name) for name in names}
-        seeds = {str(seed): value for seed, value in self.values.items()}
-        values |= {"seeds": seeds, "compositions": list(self.compositions)}
-        return {**values, "unknown_labels": self.unknown.to_json()}
+        return {
+            **values,
+            "seeds": {str(seed): value for seed, value in self.values.items()},
+            "compositions": list(self.compositions),
+            "against": self.against or None,
+            "difference": self.difference.to_json() if self.difference else None,
+            "unknown_labels": self.unknown.to_json(),
+        }
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Targets by strategies."""
+    """Targets by strategies; `order` has the names of all strategies as columns go."""
 
     task: str
     source: str
     metric: str
     cells: tuple[Cell, ...]
+    order: tuple[str, ...] = (*STRATEGIES, FULL)
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -76,13 +94,13 @@ class Table:
     @property
     def strategies(self) -> tuple[str, ...]:
         """The columns that have something in them."""
-        found = {cell.strategy for cell in self.cells}
-        return tuple(name for name in (*STRATEGIES, FULL_COLUMN) if name in found)
+        present = {cell.strategy for cell in self.cells}
+        return tuple(name for name in self.order if name in present)
 
     def cell(self, target: str, strategy: str) -> Cell | None:
         """Return a cell, `None` where there was nothing to measure."""
-        wanted = (target, strategy)
-        return next((c for c in self.cells if (c.target, c.strategy) == wanted), None)
+        key = (target, canonical(strategy))
+        return next((c for c in self.cells if (c.target, c.strategy) == key), None)
 
     def to_json(self) -> dict[str, Any]:
         """Return the table as JSON values."""
@@ -105,6 +123,7 @@ def evaluate_table(
     home: Home | str | Path | None = None,
     full: Sequence[Tuned] = (),
     strategies: Sequence[str] | None = None,
+    against: str | None = None,
     dataset: str | None = None,
     split: str = "test",
     columns: Columns | None = None,
@@ -121,69 +140,75 @@ def evaluate_table(
     Args:
         data: labelled file by target language.
         full: fully fine-tuned models (`train_full`), for the last column.
-        strategies: names of columns; left out, all.
+        strategies: names of columns; left out, those of the papers, what `ahl resolve` answers,
+            and its fallbacks for targets without an adapter.
+        against: the strategy that others are compared with; left out, that of what `ahl resolve`
+            answers, else the first column.
         progress: called with a line before every measurement.
 
     The other arguments and errors are those of `evaluate`.
 
     Raises:
-        RefError: the home has no task adapter for this.
+        RefError: the home has nothing for this.
         UsageError: an unknown strategy.
     """
     from adapterhub_lite.home import Home
     from adapterhub_lite.model.base import Base, load_base
 
     home = home if isinstance(home, Home) else Home.find(home)
-    for name in strategies or ():
-        if name not in (*STRATEGIES, FULL_COLUMN):
-            raise UsageError(f"no strategy `{name}`", hint=near(name, (*STRATEGIES, FULL_COLUMN)))
+    names = None if strategies is None else checked(strategies, home)
+    reference = None if against is None else checked([against], home)[0]
     tag = languages.normalise(source)
     if not isinstance(base, Base):
         base = load_base(base if base is not None else base_of(home, task, tag), home=home)
     files = {languages.normalise(target): path for target, path in data.items()}
-    cells = []
-    checks = Checks(allow_unsuitable)
-    plans = {}
-    for target, path in files.items():
-        plan = to_measure(home, base, task=task, source=tag, target=target, full=full)
-        plans[target] = {s: c for s, c in plan.items() if s in (strategies or plan)}
-        heads = _heads(home, chain(*plans[target].values()))
-        _check_gold(
-            home, heads, Path(path), columns=columns, format=format, limit=limit, checks=checks
+    # all rows before any score is recorded: what one target scores can change what is resolved
+    rows = {
+        target: to_measure(
+            home, base, task=task, source=tag, target=target, full=full, strategies=names
         )
-    for target, path in files.items():
-        for strategy, found in plans[target].items():
-            results = []
-            for what in found:
+        for target in files
+    }
+    checks = Checks(allow_unsuitable)
+    for target, row in rows.items():
+        heads = _heads(home, chain(*row.columns.values()))
+        path = Path(files[target])
+        _check_gold(home, heads, path, columns=columns, format=format, limit=limit, checks=checks)
+    cells: list[Cell] = []
+    for target, row in rows.items():
+        results: dict[str, list[Result]] = {}
+        for strategy, compositions in row.columns.items():
+            for composition in compositions:
                 if progress is not None:
                     progress(f"{target}: {strategy}")
-                results.append(
-                    evaluate(
-                        what,
-                        path,
-                        language=target,
-                        source=tag,
-                        task=task,
-                        dataset=dataset,
-                        split=split,
-                        columns=columns,
-                        format=format,
-                        long=long,
-                        base=base,
-                        home=home,
-                        limit=limit,
-                        record=record,
-                        batch_size=batch_size,
-                        checks=checks,
-                    )
+                result = evaluate(
+                    composition,
+                    files[target],
+                    language=target,
+                    source=tag,
+                    task=task,
+                    dataset=dataset,
+                    split=split,
+                    columns=columns,
+                    format=format,
+                    long=long,
+                    base=base,
+                    home=home,
+                    limit=limit,
+                    record=record,
+                    batch_size=batch_size,
+                    checks=checks,
                 )
-            cells.append(_cell(home, target, strategy, results))
+                results.setdefault(strategy, []).append(result)
+        cells += _row(home, target, results, row.resolved, reference)
     if not cells:
+        asked = f" by {', '.join(f'`{name}`' for name in names)}" if names else ""
         raise RefError(
-            f"nothing to measure for `{task}` with labels in `{tag}` on `{base.identity.name}`",
+            f"nothing to measure for `{task}` with labels in `{tag}` on "
+            f"`{base.identity.name}`{asked}",
             hint=command("ahl", "train", "task", task, "--source", tag, "--train", "FILE"),
         )
-    return Table(task, tag, cells[0].metric, tuple(cells))
+    return Table(task, tag, cells[0].metric, tuple(cells), known(home))
 
 
 def _check_gold(
@@ -209,11 +234,45 @@ def _heads(home: Home, compositions: Iterable[Any]) -> list[HeadSpec]:
     return list({(head.type, head.labels): head for head in heads}.values())
 
 
-def _cell(home: Home, target: str, strategy: str, results: Sequence[Result]) -> Cell:
-    values = [result.value for result in results]
-    first = results[0]
+def _row(
+    home: Home,
+    target: str,
+    results: Mapping[str, Sequence[Result]],
+    resolved: str,
+    against: str | None,
+) -> list[Cell]:
+    """Return the cells of a target, each with its difference from one of them."""
+    answered = [
+        strategy
+        for strategy, runs in results.items()
+        if any(resolved == result.composition for result in runs)
+    ]
+    first = (name for name in (*STRATEGIES, *results) if name in results)
+    reference = against or ""
+    if reference not in results:
+        reference = next(iter((*answered, *first)), "")
+    return [
+        _cell(home, target, strategy, results, reference, resolved=strategy in answered)
+        for strategy in results
+    ]
+
+
+def _cell(
+    home: Home,
+    target: str,
+    strategy: str,
+    results: Mapping[str, Sequence[Result]],
+    against: str,
+    *,
+    resolved: bool,
+) -> Cell:
+    runs, others = results[strategy], results[against]
+    values = [result.value for result in runs]
+    first = runs[0]
     task_type = home.plugins().task_type(first.task_type)
-    low, high = interval([result.tallies for result in results], task_type, first.labels)
+    tallies = [result.tallies for result in runs]
+    low, high = interval(tallies, task_type, first.labels)
+    compared = strategy != against and first.metric == others[0].metric
     return Cell(
         target=target,
         strategy=strategy,
@@ -223,7 +282,18 @@ def _cell(home: Home, target: str, strategy: str, results: Sequence[Result]) -> 
         low=low,
         high=high,
         n=first.n,
-        values={result.seed: result.value for result in results},
-        compositions=tuple(result.composition for result in results),
+        values={result.seed: result.value for result in runs},
+        compositions=tuple(result.composition for result in runs),
         unknown=first.unknown,
+        resolved=resolved,
+        against=against if compared else "",
+        difference=difference(
+            tallies,
+            [result.tallies for result in others],
+            task_type,
+            first.labels,
+            others[0].labels,
+        )
+        if compared
+        else None,
     )

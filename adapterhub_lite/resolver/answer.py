@@ -23,7 +23,7 @@ from adapterhub_lite.resolver.choices import (
     warnings,
     why,
 )
-from adapterhub_lite.resolver.preferences import lost, order
+from adapterhub_lite.resolver.preferences import assumed, lost, order
 from adapterhub_lite.resolver.proposals import Proposal
 from adapterhub_lite.resolver.relatives import looked_up
 from adapterhub_lite.resolver.request import Request
@@ -107,17 +107,36 @@ def _answer(
     raise refusal.refuse(pool, rejections, (*ways, *_missing(pool, None, strategies)))
 
 
-def judged(pool: Pool, strategies: Sequence[Strategy]) -> tuple[list[Proposal], list[Rejection]]:
-    """Return the proposals that hold all rules, one a composition, and the others' reasons."""
+def stacks(request: Request, registry: Registry, plugins: Plugins) -> list[Proposal]:
+    """Return every stack that holds all rules, preferred first, whatever was measured of them.
+
+    Fallbacks are among them even if the target has adapters of its own: they can be measured.
+    """
+    with registry.snapshot():
+        base = bases.settle(request, registry, plugins)
+        if base is None:
+            return []
+        pool = gather(request, base, registry, Judge(request, base, plugins))
+        allowed, _ = judged(pool, plugins.strategies, spare=True)
+        return assumed(allowed, Records(request))
+
+
+def judged(
+    pool: Pool, strategies: Sequence[Strategy], *, spare: bool = False
+) -> tuple[list[Proposal], list[Rejection]]:
+    """Return the proposals that hold all rules, one a composition, and the others' reasons.
+
+    With `spare`, strategies that could change nothing are asked as well.
+    """
     allowed: dict[str, Proposal] = {}
     forbidden = []
     policy = pool.request.policy
     secured = None
     for strategy in sorted(strategies, key=lambda s: s.rank_under(policy)):
-        if strategy.spare and secured is None:
-            secured = _secured(pool, allowed.values())
-        if strategy.spare and secured:
-            continue
+        if strategy.spare and not spare:
+            secured = _secured(pool, allowed.values()) if secured is None else secured
+            if secured:
+                continue
         for proposal in guarding.propose(strategy, pool):
             broken = pool.judge.stack(proposal)
             if broken is None:

@@ -203,8 +203,8 @@ def test_evaluate_an_answer_a_composition_and_a_table(
     assert ahl_json(*named)["value"] == answer["value"]
     measured = ahl_json("evaluate", "en", f"gv={data}", f"en={data}", "--task", "pos")
     assert measured["targets"] == ["gv", "en"]
-    assert {"source kept", "MAD-X"} <= set(measured["strategies"])
-    kept = {c["target"]: c for c in measured["cells"] if c["strategy"] == "source kept"}
+    assert {"source-kept", "mad-x"} <= set(measured["strategies"])
+    kept = {c["target"]: c for c in measured["cells"] if c["strategy"] == "source-kept"}
     assert kept["gv"]["mean"] == kept["en"]["mean"], "the same composition on the same file"
     assert len(Home.find(home).registry.scores(task="pos", language="gv")) >= 3
 
@@ -214,13 +214,58 @@ def test_evaluate_prints_uncertainty_and_draws(home: Path, trained: Path, tmp_pa
     full = ("--full", data, "--full-seed", "0", "--full-seed", "1", "--quiet")
     options = ("--task", "pos", "--no-record", "--picture", str(drawn))
     result = call(home, "evaluate", "en", f"gv={data}", *options, *full)
-    head, row = (line.split("\t") for line in result.stdout.splitlines())
+    head, row, blank, *differences = (line.split("\t") for line in result.stdout.splitlines())
     assert head[0] == "target"
-    assert head[-1] == "full fine-tuning"
+    assert blank == [""]
+    assert differences[0] == ["target", "strategy", "against", "difference", "95 %", "p"]
+    (resolved,) = [name for name, text in zip(head, row, strict=True) if text.endswith(" *")]
+    others = [name for name in head if name not in {"target", resolved}]
+    assert [line[:3] for line in differences[1:]] == [["gv", name, resolved] for name in others]
+    assert "* is what `ahl resolve` answers" not in result.stderr, "--quiet"
+    assert head[-1] == "full-fine-tuning"
     assert " ± " in row[-1]
-    assert " to " in row[head.index("MAD-X")]
+    assert " to " in row[head.index("mad-x")]
     assert drawn.read_text(encoding="utf-8").startswith("<?xml")
     assert Home.find(home).registry.scores() == []
+
+
+def test_evaluate_reports_by_label_and_draws_the_confusion(
+    home: Path, trained: Path, tmp_path: Path
+) -> None:
+    data, drawn = str(trained / "pos.tsv"), tmp_path / "confusion.svg"
+    asked = ("evaluate", "en", "gv", data, "--task", "pos", "--no-record", "--report")
+    result = call(home, *asked, "--picture", str(drawn))
+    score, labels, confusion = (
+        [line.split("\t") for line in block.splitlines()] for block in result.stdout.split("\n\n")
+    )
+    assert score[0][-1] == "composition"
+    assert "@" in score[1][-1], "by names"
+    assert labels[0] == ["label", "precision", "recall", "f1", "support", "predicted"]
+    assert labels[-3][0] == "micro average"
+    names = confusion[0][1:]
+    assert [row[0] for row in confusion[1:]] == names
+    counts = [[0 if cell == "." else int(cell) for cell in row[1:]] for row in confusion[1:]]
+    assert sum(map(sum, counts)) == 120
+    drawn_text = drawn.read_text(encoding="utf-8")
+    assert "gold" in drawn_text
+    found = json.loads(call(home, *asked, "--json").stdout)
+    assert found["report"]["confusion"] == {"labels": names, "matrix": counts}
+    assert {row["label"] for row in found["report"]["labels"]} == set(names)
+
+
+def test_evaluate_a_lock(home: Path, trained: Path, tmp_path: Path) -> None:
+    data, lock = str(trained / "pos.tsv"), str(tmp_path / "gv.lock")
+    call(home, "resolve", "en", "gv", "--task", "pos", "--lock", lock)
+    answer = json.loads(call(home, "evaluate", "en", "gv", data, "--task", "pos", "--json").stdout)
+    for words in ((data,), ("Manx", data)):
+        found = json.loads(call(home, "evaluate", *words, "--lock", lock, "--json").stdout)
+        assert found == answer
+    other = json.loads(call(home, "evaluate", "fo", data, "--lock", lock, "--json").stdout)
+    assert (other["language"], other["value"]) == ("fo", answer["value"])
+    call(home, "remove", "--force", answer["composition"].partition("(")[2].partition("@")[0])
+    refused = call(home, "evaluate", data, "--lock", lock, code=1)
+    assert "is not in this home" in refused.stderr
+    assert "cannot read lock file" in call(home, "evaluate", data, "--lock", "x", code=1).stderr
 
 
 @pytest.mark.parametrize(
@@ -232,7 +277,11 @@ def test_evaluate_prints_uncertainty_and_draws(home: Path, trained: Path, tmp_pa
         (["en", "gv=pos.tsv", "fo", "--task", "pos"], "TARGET=FILE"),
         (["en", "gv=pos.tsv", "--task", "pos", "--strategy", "madx"], "madx"),
         (["en", "gv=pos.tsv", "--task", "pos", "--picture", "table.xyz"], "table.xyz"),
-        (["en", "gv", "pos.tsv", "--task", "pos", "--picture", "table.svg"], "TARGET=FILE"),
+        (["en", "gv", "pos.tsv", "--task", "pos", "--strategy", "mad-x"], "TARGET=FILE"),
+        (["en", "gv", "pos.tsv", "--task", "pos", "--against", "mad-x"], "TARGET=FILE"),
+        (["en", "gv=pos.tsv", "--task", "pos", "--report"], "`--report`"),
+        (["gv", "pos.tsv", "--lock", "x.lock", "--composition", "pos-en"], "`--composition`"),
+        (["pos.tsv", "--lock", "x.lock", "--task", "pos"], "`--task`"),
         (["gv", "pos.tsv", "--composition", "pos-en-over-en", "--full", "pos.tsv"], "`--full`"),
     ],
 )

@@ -224,10 +224,11 @@ def test_words_of_treebanks_equal_the_conll_2018_script(seed: int, tmp_path: Pat
 
 def treebank_sentence(draw: random.Random) -> str:
     lines = ["# sent_id = x"]
-    for number in range(1, draw.randint(2, 9)):
+    words = draw.randint(2, 9)
+    for number in range(1, words):
         tag = draw.choice(["NOUN", "VERB", "PUNCT", "ADJ", "XXX"])
-        if number == 2:
-            lines.append("2-2\tw2" + "\t_" * 8)
+        if number == 2 and words > 3:
+            lines.append("2-3\tw2w3" + "\t_" * 8)
         head = 0 if number == 1 else 1
         relation = "root" if number == 1 else "dep"
         lines.append(f"{number}\tw{number}\t_\t{tag}\t_\t_\t{head}\t{relation}\t_\t_")
