@@ -161,7 +161,7 @@ def _secured(pool: Pool, allowed: Iterable[Proposal]) -> bool:
 
 def _measured(pool: Pool) -> Records:
     if pool.measured is None:
-        pool.measured = recorded(pool.request, pool.registry, main_metric(pool))
+        pool.measured = recorded(pool.request, pool.registry, lambda: main_metric(pool))
     return pool.measured
 
 

@@ -8,7 +8,7 @@ composition's value is the mean over its seeds.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
@@ -97,13 +97,18 @@ class Records:
         return -value if data[2] in LOWER_IS_BETTER else value
 
 
-def recorded(request: Request, registry: Registry, main_metric: str = "") -> Records:
+def recorded(
+    request: Request, registry: Registry, main_metric: Callable[[], str] | None = None
+) -> Records:
     """Return the records for a request's task and target, by one indexed query.
 
     Args:
-        main_metric: the one that compares; left out, the first of `GENERAL_ORDER` that is recorded.
+        main_metric: returns the one that compares, asked only if there are scores, as it loads task
+            types; left out, or empty, it is the first of `GENERAL_ORDER` that is recorded.
     """
     scores = registry.scores(task=request.task, language=request.target)
+    if not scores:
+        return Records(request)
     groups: dict[str, dict[Data, list[Score]]] = {}
     for score in scores:
         data = (score.dataset, score.split, score.metric)
@@ -114,7 +119,7 @@ def recorded(request: Request, registry: Registry, main_metric: str = "") -> Rec
             composition: {data: _measured(scores) for data, scores in by_data.items()}
             for composition, by_data in groups.items()
         },
-        main_metric or first_in_general({score.metric for score in scores}),
+        (main_metric() if main_metric else "") or first_in_general({s.metric for s in scores}),
     )
 
 

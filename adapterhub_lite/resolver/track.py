@@ -34,7 +34,8 @@ def adapter_records(pool: Pool) -> dict[str, float]:
     """Return the records of adapters by digest, in standard deviations above what else there is."""
     if pool.records is None:
         scores = scores_elsewhere(pool.request.task, pool.request.target, pool.registry)
-        found = (m for s in comparable(scores, main_metric(pool)) for m in _of_adapters(s))
+        counted = comparable(scores, main_metric(pool)) if scores else ()
+        found = (m for score in counted for m in _of_adapters(score))
         pool.records = track_records(pool.request.target, found)
     return pool.records
 
