@@ -120,8 +120,8 @@ def _ours(size: Size, folder: Path, seed: int) -> Found:
     with attach(base, "new", adapters={"new": adapter}, trainable={"new"}) as attached:
         trainee = Trainee(base, LanguageModelling(), attached.parameters_of("new"), lambda _: {})
         start = clock()
-        tokens = fit(trainee, batches, settings, scratch(), label="ours", quiet=True)
-        return {"tokens": tokens, "seconds": clock() - start, "peak_kib": peak_kib()}
+        fitted = fit(trainee, batches, settings, scratch(), label="ours", quiet=True)
+        return {"tokens": fitted.tokens, "seconds": clock() - start, "peak_kib": peak_kib()}
 
 
 def _theirs(

@@ -15,7 +15,7 @@ import click
 from adapterhub_lite.cli.command import AhlGroup, command, model_options, settings
 from adapterhub_lite.cli.data import columns_of, data_options
 from adapterhub_lite.cli.languages import LANGUAGE
-from adapterhub_lite.cli.output import echo, print_json
+from adapterhub_lite.cli.output import PICTURE, echo, print_json
 from adapterhub_lite.cli.records import summary
 from adapterhub_lite.errors import UsageError, near
 from adapterhub_lite.training.settings import LanguageSettings, Settings, TaskSettings, options
@@ -44,7 +44,7 @@ def _setting_options() -> list[Callable[[F], F]]:
 ALLOW = click.option(
     "--allow-unsuitable",
     is_flag=True,
-    help="Go on where data do not look suitable, with a warning.",
+    help="Only warn if data do not look suitable.",
 )
 
 
@@ -98,6 +98,14 @@ def training_options(function: F) -> F:
                 metavar="NAME=VALUE",
                 help="Any other setting of the run, as warmup=0.2; may be repeated.",
             ),
+            click.option(
+                "--report-to",
+                multiple=True,
+                type=click.Choice(("tensorboard", "wandb")),
+                metavar="TRACKER",
+                help="`tensorboard`, `wandb`: report it there.",
+            ),
+            click.option("--picture", type=PICTURE, help="Draw the curves (.svg, .png)."),
             click.option("--licence", help="Licence of the weights, for the manifest."),
             click.option("--output", type=FILE, help="Run folder [default: HOME/runs/NAME]."),
             click.option(
@@ -153,8 +161,7 @@ def language(lang: str, text: tuple[Path, ...], parallel: tuple[Path, ...], **mo
     """
     from adapterhub_lite.training import train_language
 
-    given = _given(more, LanguageSettings())
-    _done(train_language(lang, text, parallel=parallel or None, **given))
+    _run(train_language, lang, text, more, LanguageSettings(), parallel=parallel or None)
 
 
 @command(
@@ -174,8 +181,7 @@ def bilingual(source: str, target: str, text: tuple[str, ...], ratio: str, **mor
     from adapterhub_lite.training import train_bilingual
 
     files, shares = _by_language(text), _ratio(ratio)
-    given = _given(more, LanguageSettings())
-    _done(train_bilingual(source, target, text=files, ratio=shares, **given))
+    _run(train_bilingual, source, target, more, LanguageSettings(), text=files, ratio=shares)
 
 
 @command(
@@ -195,7 +201,7 @@ def bilingual(source: str, target: str, text: tuple[str, ...], ratio: str, **mor
     type=FILE,
     help="Labelled file; may be repeated.",
 )
-@click.option("--dev", type=FILE, help="Labelled file to score the adapter on at the end.")
+@click.option("--dev", type=FILE, help="Labelled file; the best weights on it stay.")
 @click.option("--source", required=True, type=LANGUAGE, help="Language of the examples.")
 @click.option(
     "--over",
@@ -221,8 +227,8 @@ def task(
     from adapterhub_lite.training import train_task
 
     named = columns_of(columns)
-    given = _given(more, TaskSettings())
-    _done(train_task(task, train=train_files, over=over or None, columns=named, **given))
+    arguments = {"train": train_files, "over": over or None, "columns": named}
+    _run(train_task, task, more, TaskSettings(), **arguments)
 
 
 def pairs(texts: tuple[str, ...], option: str, form: str) -> dict[str, str]:
@@ -249,6 +255,20 @@ def _ratio(text: str) -> tuple[int, int]:
     if not (first.isdigit() and second.isdigit() and int(first) + int(second)):
         raise click.BadParameter(f"expected two numbers as in 1:2, found `{text}`")
     return int(first), int(second)
+
+
+def _run(function: Callable[..., Adapter], /, *arguments: Any, **named: Any) -> None:
+    """Train with a function, and print what came of it.
+
+    Args:
+        arguments: those of the function, the options of the call, and the default settings.
+        named: keyword arguments of the function.
+    """
+    *positional, options, defaults = arguments
+    picture = options.pop("picture")
+    given = _given(options, defaults)
+    adapter = function(*positional, **named, **given)
+    _done(adapter, given, picture)
 
 
 def _given(values: dict[str, Any], defaults: Settings) -> dict[str, Any]:
@@ -305,13 +325,36 @@ def _value(name: str, text: str, types: tuple[type, ...]) -> Any:
     return value
 
 
-def _done(adapter: Adapter) -> None:
+def _done(adapter: Adapter, given: dict[str, Any], picture: Path | None) -> None:
+    from adapterhub_lite.cli.progress import warnings
+    from adapterhub_lite.training import curves
+    from adapterhub_lite.training.runs import run_folder
+
     run = settings()
+    name = given.get("name") or adapter.name
+    folder = run_folder(given["home"], name, given.get("output"))
+    records = curves.read(folder)
+    if picture is not None:
+        from adapterhub_lite.training import picture as drawing
+
+        run.say(f"drew `{drawing.picture(records, picture, title=name)}`")
     if run.json:
-        print_json(summary(adapter))
+        curve = {"file": str(folder / curves.FILE), "records": records}
+        training = {**_record(adapter), "curve": curve, "warnings": warnings()}
+        print_json({**summary(adapter), "training": training})
     else:
         echo(adapter.ref)
     run.say(f"trained {adapter.manifest.kind} adapter `{adapter.name}`")
+
+
+def _record(adapter: Adapter) -> dict[str, Any]:
+    """Return what the manifest says of the run."""
+    training = adapter.manifest.training
+    if training is None:
+        return {}
+    values = {"steps": training.steps, "metrics": dict(training.metrics)}
+    names = ("best_step", "stopped_early", "skipped_lines", "extracted")
+    return values | {n: training.settings[n] for n in names if n in training.settings}
 
 
 for _command in (language, bilingual, task):

@@ -173,6 +173,6 @@ class Numbered(Dataset[Batch]):
             raise IndexError(number)
         return self.batches.batch(number)
 
-    def tokens(self) -> int:
-        """Return the tokens of all batches."""
-        return sum(self.batches.tokens(number) for number in range(self.count))
+    def tokens(self, count: int) -> int:
+        """Return the tokens of the first batches."""
+        return sum(self.batches.tokens(number) for number in range(count))

@@ -26,6 +26,7 @@ from adapterhub_lite.training.loop import Trainee, fit
 from adapterhub_lite.training.runs import Run, run_folder
 from adapterhub_lite.training.settings import TaskSettings
 from adapterhub_lite.training.task_data import Data, fresh_head, read_data, window_batches
+from adapterhub_lite.training.watching import check_watched
 
 log = logging.getLogger(__name__)
 
@@ -74,6 +75,7 @@ def train_full(
     tag = languages.normalise(source)
     where = setup.place(home, base)
     setup.check_device(where.base, chosen)
+    check_watched(chosen, "dev")
     data = read_data(
         where,
         task,

@@ -18,6 +18,7 @@ from adapterhub_lite.tasks.suitability import Checks
 from adapterhub_lite.training import setup
 from adapterhub_lite.training.language_run import TextRun
 from adapterhub_lite.training.parallel import Pairs, read_pairs
+from adapterhub_lite.training.reporting import check_trackers
 from adapterhub_lite.training.settings import LanguageSettings
 from adapterhub_lite.training.setup import Config, Paths, Place
 from adapterhub_lite.training.text import Reading, Text, read_text
@@ -45,6 +46,7 @@ def train_language(
     skip_bad: bool = False,
     extract_text: bool = False,
     allow_unsuitable: bool = False,
+    report_to: Sequence[str] = (),
     quiet: bool = False,
 ) -> Adapter:
     """Train a language adapter and add it to the home.
@@ -69,6 +71,7 @@ def train_language(
         skip_bad: leave out lines that cannot be read, instead of refusing the file.
         extract_text: take the sentences out of annotated files (CoNLL-U, columns, JSON lines, CSV).
         allow_unsuitable: train even if the data do not look like text that the base can read.
+        report_to: `tensorboard`, `wandb`: where losses and measurements are reported as well.
         quiet: no progress bar.
 
     Raises:
@@ -82,6 +85,7 @@ def train_language(
     )
     where = setup.place(home, base)
     setup.check_device(where.base, chosen)
+    check_trackers(report_to)
     reading = Reading(Checks(allow_unsuitable), skip_bad, extract_text)
     job = TextRun(
         where,
@@ -93,6 +97,7 @@ def train_language(
         (1,),
         _pairs(where, {tag: parallel} if parallel is not None else {}, chosen, reading),
         extracted=extract_text,
+        reports=tuple(report_to),
     )
     name = name or setup.seeded(tag, chosen)
     return job.run(name, output, licence, resume=resume, quiet=quiet)
@@ -122,6 +127,7 @@ def train_bilingual(
     skip_bad: bool = False,
     extract_text: bool = False,
     allow_unsuitable: bool = False,
+    report_to: Sequence[str] = (),
     quiet: bool = False,
 ) -> Adapter:
     """Train one adapter on the text of two languages and add it to the home.
@@ -151,6 +157,7 @@ def train_bilingual(
     )
     where = setup.place(home, base)
     setup.check_device(where.base, chosen)
+    check_trackers(report_to)
     reading = Reading(Checks(allow_unsuitable), skip_bad, extract_text)
     job = TextRun(
         where,
@@ -162,6 +169,7 @@ def train_bilingual(
         tuple(ratio),
         _pairs(where, parallel or {}, chosen, reading),
         extracted=extract_text,
+        reports=tuple(report_to),
     )
     name = name or setup.seeded("-".join(tags), chosen)
     return job.run(name, output, licence, resume=resume, quiet=quiet)

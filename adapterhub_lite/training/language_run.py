@@ -20,6 +20,7 @@ from adapterhub_lite.tasks.language import LanguageModelling
 from adapterhub_lite.training import setup
 from adapterhub_lite.training.batches import Alternating, Batches, TextBatches, mix
 from adapterhub_lite.training.bias import bias_from_counts
+from adapterhub_lite.training.curves import Curve
 from adapterhub_lite.training.loop import Trainee, fit, last_checkpoint
 from adapterhub_lite.training.parallel import Alignment, PairBatches, Pairs
 from adapterhub_lite.training.rounds import in_rounds
@@ -27,9 +28,12 @@ from adapterhub_lite.training.runs import Run, run_folder
 from adapterhub_lite.training.settings import LanguageSettings
 from adapterhub_lite.training.setup import NEW, Place
 from adapterhub_lite.training.text import Masking, Text
+from adapterhub_lite.training.watching import Fitted, Watch
 
 log = logging.getLogger(__name__)
 
+HELD_OUT = "held_out_loss"
+"""Name of the loss on the last text's held-out blocks, in curves."""
 _MEASURED = "measured.json"
 _HELD_OUT_SEED = 20_240_607
 _BIAS_BATCHES = 4
@@ -50,6 +54,7 @@ class TextRun:
     ratio: tuple[int, ...]
     pairs: Pairs | None = None
     extracted: bool = False
+    reports: tuple[str, ...] = ()
 
     def run(
         self,
@@ -88,7 +93,9 @@ class TextRun:
         self, run: Run, name: str, licence: str | None, corpora: list[Corpus], *, quiet: bool
     ) -> Adapter:
         with self._attach() as attachment:
-            tokens, metrics = self._fit(attachment, run, name, quiet=quiet)
+            fitted, metrics = self._fit(attachment, run, name, quiet=quiet)
+            if words := fitted.words(self.settings.steps):
+                log.info("%s: %s, by its loss on held-out text", name, words)
             manifest = setup.manifest_of(
                 self.where,
                 self.shape,
@@ -99,7 +106,7 @@ class TextRun:
                 training=setup.training_record(
                     self._objective(),
                     corpora,
-                    tokens,
+                    fitted,
                     self.settings,
                     metrics,
                     ratio=list(self.ratio),
@@ -136,7 +143,7 @@ class TextRun:
 
     def _fit(
         self, attachment: Attachment, run: Run, name: str, *, quiet: bool
-    ) -> tuple[int, dict[str, float]]:
+    ) -> tuple[Fitted, dict[str, float]]:
         base, settings = self.where.base, self.settings
         masking = Masking(
             base,
@@ -164,11 +171,20 @@ class TextRun:
         keep_best = settings.keep_best
         if keep_best is None:
             keep_best = self.kind is Kind.BILINGUAL
-        every = settings.evaluate_every or (max(1, settings.steps // 10) if keep_best else None)
-        tokens = in_rounds(
+            keep_best = keep_best or settings.patience is not None
+        watch = None
+        if keep_best or settings.evaluate_every is not None:
+            watch = Watch(
+                lambda: {HELD_OUT: self._loss(masking, self.texts[-1], _bias(attachment))},
+                settings.measures_every(),
+                best=HELD_OUT if keep_best else None,
+                patience=settings.patience,
+            )
+        last = self.texts[-1].language
+        fitted = in_rounds(
             attachment.adapter(NEW),
             run.folder,
-            lambda folder: fit(
+            lambda folder, number: fit(
                 Trainee(
                     base,
                     LanguageModelling(),
@@ -182,14 +198,17 @@ class TextRun:
                 folder,
                 label=name,
                 quiet=quiet,
-                measure=lambda: self._loss(masking, self.texts[-1], _bias(attachment)),
-                measure_every=every,
-                keep_best=keep_best,
+                watch=watch,
+                curve=Curve(run.folder, number),
+                reports=self.reports,
             ),
         )
         if aligned is not None:
             metrics["retrieval_after"] = aligned.retrieval(base)
-        return tokens, {**metrics, **self._losses(masking, "after", _bias(attachment))}
+        metrics |= self._losses(masking, "after", _bias(attachment))
+        if watch is None:
+            _add_ends(run.folder, metrics, last, fitted.steps)
+        return fitted, metrics
 
     def _check_predictable(self, masking: Masking) -> None:
         for text in self.texts:
@@ -258,6 +277,14 @@ class TextRun:
             total += float(task_type.loss(logits, batch)) * predicted
             count += predicted
         return total / max(count, 1)
+
+
+def _add_ends(folder: Path, metrics: Mapping[str, float], language: str, steps: int) -> None:
+    """Add the held-out loss before the first step and after the last one to a curve."""
+    curve = Curve(folder)
+    curve.load()
+    for when, step in (("start", 0), ("after", steps)):
+        curve.add([(step, {HELD_OUT: metrics[f"held_out_loss_{when}_{language}"]})])
 
 
 def _bias(attachment: Attachment) -> Mapping[str, Tensor]:

@@ -10,35 +10,42 @@ from __future__ import annotations
 import json
 import logging
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Self
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import (
     PrinterCallback,
     ProgressCallback,
     Trainer,
+    TrainerState,
     TrainingArguments,
 )
 
+from adapterhub_lite import disk
 from adapterhub_lite.errors import HomeError, TrainingError
 from adapterhub_lite.model.base import Base
 from adapterhub_lite.tasks.base import Batch, Objective
 from adapterhub_lite.tasks.forward import task_logits
 from adapterhub_lite.training.batches import Batches, Numbered
 from adapterhub_lite.training.checkpointing import gradient_checkpointing
-from adapterhub_lite.training.progress import Progress
+from adapterhub_lite.training.curves import Curve
+from adapterhub_lite.training.progress import Patience, Progress, Recorder
+from adapterhub_lite.training.reporting import trackers
 from adapterhub_lite.training.runs import CHECKPOINT
 from adapterhub_lite.training.settings import Settings
+from adapterhub_lite.training.watching import PREFIX, Fitted, Watch
 
 log = logging.getLogger(__name__)
 
 HeadOf = Callable[[str | None], Mapping[str, Tensor]]
 """Puts a composition (`None`: the only one) to work and returns its head's weights."""
-Measure = Callable[[], float]
+STATE = "trainer_state.json"
+"""What `Trainer` writes last into a checkpoint."""
 
 
 class Trainee(nn.Module):
@@ -90,11 +97,21 @@ class Trainee(nn.Module):
 class AdapterTrainer(Trainer):
     """`Trainer` whose evaluation is a function of ours and whose batches come ready made."""
 
-    measure: Measure | None = None
+    watch: Watch | None = None
+    losses: list[Tensor]
+    """Losses of the batches of the step that is taken now."""
+
+    def compute_loss(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the loss of a batch, and note it."""
+        computed = super().compute_loss(*args, **kwargs)
+        loss = computed[0] if isinstance(computed, tuple) else computed
+        self.losses.append(loss.detach())
+        return computed
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
-        """Return the held-out loss."""
-        metrics = {"eval_loss": self.measure() if self.measure else 0.0}
+        """Return what is measured on the way."""
+        assert self.watch is not None
+        metrics = {f"{PREFIX}{name}": value for name, value in self.watch.measure().items()}
         self.log(dict(metrics))
         self.control = self.callback_handler.on_evaluate(
             self.args, self.state, self.control, metrics
@@ -113,46 +130,100 @@ def fit(
     *,
     label: str,
     quiet: bool = False,
-    measure: Measure | None = None,
-    measure_every: int | None = None,
-    keep_best: bool = False,
-) -> int:
+    watch: Watch | None = None,
+    curve: Curve | None = None,
+    reports: Sequence[str] = (),
+) -> Fitted:
     """Train until `settings.steps`, going on from the last whole checkpoint in `folder`.
 
-    Returns:
-        The number of tokens in the batches of all steps.
+    Args:
+        watch: what is measured on the way; it may keep the best weights, and stop early.
+        curve: where losses and measurements are kept; left out, in `folder`.
+        reports: trackers that the run is reported to (`reporting.TRACKERS`).
 
     Raises:
-        TrainingError: the loss is not a number.
-        HomeError: checkpoints cannot be written.
+        TrainingError: the loss is not a number, or the settings are not possible here.
+        HomeError: checkpoints or curves cannot be written.
     """
+    curve = curve or Curve(folder)
     checkpoint = last_checkpoint(folder)
+    step = int(checkpoint.name.rpartition("-")[2]) if checkpoint else None
     if checkpoint is not None:
         log.info("%s: going on from %s", label, checkpoint.name)
-    with _readable_failures(folder), trainee.saving_memory(settings):
-        arguments = _arguments(settings, folder, measure_every, keep_best=keep_best)
+        _move_best(checkpoint)
+    with (
+        _readable_failures(folder),
+        trainee.saving_memory(settings),
+        trackers(reports, curve.folder, label, step) as callbacks,
+    ):
+        arguments = _arguments(settings, folder, watch)
         data = Numbered(batches, settings.steps * settings.accumulate * arguments.world_size)
         trainer = AdapterTrainer(
             model=trainee,
             args=arguments,
             train_dataset=data,
-            eval_dataset=data if measure_every else None,
+            eval_dataset=data if watch else None,
             data_collator=lambda items: {"batch": items[0]},
         )
-        trainer.measure = measure
+        trainer.watch, trainer.losses = watch, []
         trainer.remove_callback(ProgressCallback)
         trainer.remove_callback(PrinterCallback)
+        if trainer.is_world_process_zero():
+            curve.start(step)
+            for callback in (Recorder(curve, trainer.losses), *callbacks):
+                trainer.add_callback(callback)
+        if watch is not None and watch.patience is not None:
+            trainer.add_callback(Patience(watch))
         if not quiet:
             trainer.add_callback(Progress(label))
-        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        state = _train(trainer, checkpoint, watch)
     trainee.eval()
     _check_finite(trainee)
-    return data.tokens()
+    done = state.global_step * settings.accumulate * arguments.world_size
+    stopped = state.global_step < settings.steps
+    keeps = watch is not None and watch.best is not None
+    return Fitted(
+        tokens=data.tokens(done),
+        steps=state.global_step,
+        best_step=state.best_global_step if keeps else None,
+        stopped=stopped,
+    )
 
 
-def _arguments(
-    settings: Settings, folder: Path, measure_every: int | None, *, keep_best: bool
-) -> TrainingArguments:
+def _train(trainer: AdapterTrainer, checkpoint: Path | None, watch: Watch | None) -> TrainerState:
+    """Train, and return the state at the end; a run that was stopped early is not gone on with."""
+    if checkpoint is not None and watch is not None:
+        state: TrainerState = TrainerState.load_from_json(str(checkpoint / STATE))
+        if watch.is_over(state.log_history):
+            assert state.best_model_checkpoint is not None
+            weights = load_file(Path(state.best_model_checkpoint) / "model.safetensors")
+            trainer.model.load_state_dict(weights)  # type: ignore[union-attr]
+            return state
+    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    if watch is not None and watch.best is not None and trainer.state.best_global_step is None:
+        raise TrainingError(
+            f"no measurement of `{watch.best}` was a number, so there are no best weights",
+            hint="lower the learning rate (`--lr`)",
+        )
+    state = trainer.state
+    assert isinstance(state, TrainerState)
+    return state
+
+
+def _move_best(checkpoint: Path) -> None:
+    """Let a checkpoint name the best one beside it, where the run folder has been moved.
+
+    `Trainer` remembers the best checkpoint by its whole path, and would go on without it.
+    """
+    state = json.loads((checkpoint / STATE).read_text(encoding="utf-8"))
+    best = state.get("best_model_checkpoint")
+    if best and Path(best).parent != checkpoint.parent:
+        state["best_model_checkpoint"] = str(checkpoint.parent / Path(best).name)
+        disk.write_whole(checkpoint / STATE, json.dumps(state, indent=2, sort_keys=True) + "\n")
+
+
+def _arguments(settings: Settings, folder: Path, watch: Watch | None) -> TrainingArguments:
+    keeps = watch is not None and watch.best is not None
     arguments = TrainingArguments(
         output_dir=str(folder),
         max_steps=settings.steps,
@@ -167,13 +238,13 @@ def _arguments(
         bf16=settings.bf16,
         logging_steps=max(1, min(10, settings.steps // 10)),
         save_strategy="steps",
-        save_steps=measure_every if keep_best and measure_every else settings.save_every,
+        save_steps=watch.every if watch and keeps else settings.save_every,
         save_total_limit=2,
-        eval_strategy="steps" if measure_every else "no",
-        eval_steps=measure_every,
-        load_best_model_at_end=keep_best,
-        metric_for_best_model="eval_loss" if keep_best else None,
-        greater_is_better=False if keep_best else None,
+        eval_strategy="steps" if watch else "no",
+        eval_steps=watch.every if watch else None,
+        load_best_model_at_end=keeps,
+        metric_for_best_model=f"{PREFIX}{watch.best}" if watch and keeps else None,
+        greater_is_better=watch.greater if watch and keeps else None,
         report_to="none",
         disable_tqdm=True,
         remove_unused_columns=False,
@@ -197,7 +268,7 @@ def last_checkpoint(folder: Path) -> Path | None:
     )
     for path in reversed(found):
         try:
-            json.loads((path / "trainer_state.json").read_text(encoding="utf-8"))
+            json.loads((path / STATE).read_text(encoding="utf-8"))
         except (OSError, ValueError):
             shutil.rmtree(path)
         else:

@@ -70,16 +70,22 @@ class Settings:
     )
     gradient_checkpointing: bool = _setting(
         False,
-        "Take less memory and more time: compute activations again when they are needed.",
+        "Take less memory, and more time.",
         option="--gradient-checkpointing",
         late=True,
     )
     save_every: int = _setting(50, "Steps between checkpoints.")
-    evaluate_every: int | None = _setting(None, "Steps between measurements.", late=True)
+    evaluate_every: int | None = _setting(
+        None,
+        "Steps between measurements.",
+        option="--evaluate-every",
+        late=True,
+    )
     keep_best: bool | None = _setting(None, "Keep the weights that measured best.", late=True)
     patience: int | None = _setting(
         None,
-        "Stop after so many measurements in a row that are no better than the best one.",
+        "Stop after so many that are no better.",
+        option="--patience",
         late=True,
     )
     seed: int = _setting(0, "Seed of weights, order and masks.", option="--seed")
@@ -150,7 +156,9 @@ class LanguageSettings(Settings):
     whole_words: bool = _setting(False, "Mask all pieces of a word together.")
     output_bias: bool = _setting(True, "Train a bias over the vocabulary.")
     held_out: float = _setting(0.05, "Share of the blocks to measure the loss on.")
-    evaluate_every: int | None = _setting(None, "Steps between measurements of the loss.")
+    evaluate_every: int | None = _setting(
+        None, "Steps between measurements.", option="--evaluate-every"
+    )
     parallel_ratio: tuple[int, int] = _setting((1, 2), "Batches of text, of parallel text.")
     keep_best: bool | None = _setting(None, "Keep the weights with the lowest loss.")
 

@@ -25,6 +25,7 @@ from adapterhub_lite.plugins import Plugins
 from adapterhub_lite.training.checkpointing import checkpointed_layers
 from adapterhub_lite.training.runs import UNPACKED
 from adapterhub_lite.training.settings import Settings
+from adapterhub_lite.training.watching import Fitted
 from adapterhub_lite.version import VERSION
 
 log = logging.getLogger(__name__)
@@ -198,7 +199,7 @@ def versions() -> dict[str, str]:
 def training_record(
     objective: str,
     corpora: Sequence[Corpus],
-    tokens: int,
+    fitted: Fitted,
     settings: Settings,
     metrics: Mapping[str, float],
     **extra: Any,
@@ -207,10 +208,10 @@ def training_record(
     return Training(
         objective=objective,
         corpora=tuple(corpora),
-        tokens=tokens,
-        steps=settings.steps,
+        tokens=fitted.tokens,
+        steps=fitted.steps,
         seed=settings.seed,
-        settings={**settings.to_mapping(), **extra},
+        settings={**settings.to_mapping(), **extra, **fitted.record()},
         versions=versions(),
         metrics={key: round(value, 6) for key, value in metrics.items()},
     )

@@ -21,10 +21,12 @@ from adapterhub_lite.model.base import Base
 from adapterhub_lite.tasks.base import Columns
 from adapterhub_lite.tasks.suitability import Checks
 from adapterhub_lite.training import setup
+from adapterhub_lite.training.reporting import check_trackers
 from adapterhub_lite.training.settings import TaskSettings
 from adapterhub_lite.training.setup import Config
 from adapterhub_lite.training.task_data import read_data
 from adapterhub_lite.training.task_run import TaskRun
+from adapterhub_lite.training.watching import check_watched
 
 
 def train_task(
@@ -53,6 +55,7 @@ def train_task(
     resume: bool = True,
     output: str | Path | None = None,
     allow_unsuitable: bool = False,
+    report_to: Sequence[str] = (),
     quiet: bool = False,
 ) -> Adapter:
     """Train a task adapter with its head and add it to the home.
@@ -61,7 +64,8 @@ def train_task(
         task: name of the task, `pos`, `ner`, `names`, ...
         train: labelled files, or what a program holds: a data frame, a split of a data set,
             dictionaries.
-        dev: labelled data to score the adapter on at the end.
+        dev: labelled data to measure the adapter on: the weights that score best are kept (see
+            `keep_best`, `evaluate_every` and `patience` of the settings).
         source: BCP 47 tag of the language of the labels.
         over: what is frozen underneath: a ref or composition; several refs are taken in turn,
             one a step; `None` trains on the base alone.
@@ -88,6 +92,9 @@ def train_task(
     tag = languages.normalise(source)
     where = setup.place(home, base)
     setup.check_device(where.base, chosen)
+    check_trackers(report_to)
+    if dev is None:
+        check_watched(chosen, "--dev FILE")
     fuses = method is not None and where.plugins.method(method).fuses
     below = underneath(where.home, over, tasks=fuses)
     stands_on = _by_digest(where.home, over)
@@ -120,6 +127,7 @@ def train_task(
         stands_on,
         tag,
         dataset,
+        tuple(report_to),
     )
     name = name or setup.seeded(_name(task, tag, below), chosen)
     return job.run(name, output, licence, resume=resume, quiet=quiet)

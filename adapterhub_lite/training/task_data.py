@@ -42,6 +42,7 @@ class Data:
     dev: tuple[Example, ...]
     head: HeadSpec
     corpora: tuple[Corpus, ...]
+    dev_corpus: Corpus | None = None
 
 
 def type_of(task: str, task_type: str | None) -> str:
@@ -90,6 +91,7 @@ def read_data(
         raise DataError(f"{_name(files[0])}: at least two labels are needed, found {found}")
     development: tuple[Example, ...] = ()
     if dev is not None:
+        dev = _read_once(dev, "dev")
         development = tuple(read_examples(kind, dev, columns, format=format, name="dev"))
         _check_dev(kind, str(dev) if memory.is_path(dev) else "dev", development, labels, checks)
         checks.readable_examples(where.base, development, dev if memory.is_path(dev) else "dev")
@@ -103,6 +105,7 @@ def read_data(
         development,
         head,
         tuple(_corpus(data, len(found), tag) for data, found in read),
+        _corpus(dev, len(development), tag) if dev is not None else None,
     )
 
 
@@ -112,8 +115,14 @@ def _data_list(data: Any) -> list[Any]:
         return [data]
     if isinstance(data, list | tuple) and data and all(map(memory.is_path, data)):
         return list(data)
-    # read once: a generator has nothing the second time
-    return [[record.fields for record in memory.records(data, "train")]]
+    return [_read_once(data, "train")]
+
+
+def _read_once(data: Any, name: str) -> Any:
+    """Return a path as it is, and records as a list: a generator has nothing the second time."""
+    if memory.is_path(data):
+        return data
+    return [record.fields for record in memory.records(data, name)]
 
 
 def _name(data: Any) -> str:

@@ -11,19 +11,25 @@ from typing import TYPE_CHECKING, Any
 from adapterhub_lite.adapter import Adapter, Kind, LanguageUse, Role
 from adapterhub_lite.composition import Composition, Ref, Stack
 from adapterhub_lite.model.attach import DEFAULT, Attachment, attach
+from adapterhub_lite.resolver.scores import LOWER_IS_BETTER
 from adapterhub_lite.tasks.inference import score_examples
 from adapterhub_lite.training import setup
+from adapterhub_lite.training.curves import Curve
 from adapterhub_lite.training.loop import Trainee, fit
 from adapterhub_lite.training.rounds import in_rounds
 from adapterhub_lite.training.runs import Run, run_folder
 from adapterhub_lite.training.settings import TaskSettings
 from adapterhub_lite.training.setup import NEW, Place
 from adapterhub_lite.training.task_data import Data, fresh_head, window_batches
+from adapterhub_lite.training.watching import Fitted, Watch
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 log = logging.getLogger(__name__)
+
+DEV = "dev_"
+"""Start of the names of metrics on development data."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +44,7 @@ class TaskRun:
     stands_on: list[Composition]
     source: str
     dataset: str | None
+    reports: tuple[str, ...] = ()
 
     def run(
         self,
@@ -61,6 +68,8 @@ class TaskRun:
                 name=name,
                 task=[self.data.task, self.data.task_type.name, self.dataset],
                 over=[[a.digest for a in adapters] for adapters in self.below],
+                # it decides which weights are kept
+                **({"dev": self.data.dev_corpus.sha256} if self.data.dev_corpus else {}),
             ),
         )
         with run.held():
@@ -72,7 +81,9 @@ class TaskRun:
 
     def _train(self, run: Run, name: str, licence: str | None, *, quiet: bool) -> Adapter:
         with self._attach() as attachment:
-            tokens = self._fit(attachment, run, name, quiet=quiet)
+            fitted = self._fit(attachment, run, name, quiet=quiet)
+            if words := fitted.words(self.settings.steps):
+                log.info("%s: %s, by its score on development data", name, words)
             manifest = setup.manifest_of(
                 self.where,
                 self.shape,
@@ -85,7 +96,7 @@ class TaskRun:
                 training=setup.training_record(
                     self.data.task,
                     self.data.corpora,
-                    tokens,
+                    fitted,
                     self.settings,
                     self._dev_metrics(attachment),
                 ),
@@ -119,7 +130,21 @@ class TaskRun:
             trainable={NEW},
         )
 
-    def _fit(self, attachment: Attachment, run: Run, name: str, *, quiet: bool) -> int:
+    def _watch(self, attachment: Attachment) -> Watch | None:
+        """Return how the run is measured on development data, if there are any."""
+        if not self.data.dev:
+            return None
+        metric = self.data.task_type.main_metric_for(self.data.head.labels)
+        best = f"{DEV}{metric}" if metric else next(iter(self._dev_metrics(attachment)))
+        return Watch(
+            lambda: self._dev_metrics(attachment),
+            self.settings.measures_every(),
+            best=best if self.settings.keep_best is not False else None,
+            greater=best.removeprefix(DEV) not in LOWER_IS_BETTER,
+            patience=self.settings.patience,
+        )
+
+    def _fit(self, attachment: Attachment, run: Run, name: str, *, quiet: bool) -> Fitted:
         def head_of(composition: str | None) -> Mapping[str, Tensor]:
             if composition is not None:
                 attachment.use(composition)
@@ -131,7 +156,7 @@ class TaskRun:
         return in_rounds(
             attachment.adapter(NEW),
             run.folder,
-            lambda folder: fit(
+            lambda folder, number: fit(
                 Trainee(
                     self.where.base,
                     self.data.task_type,
@@ -144,6 +169,9 @@ class TaskRun:
                 folder,
                 label=name,
                 quiet=quiet,
+                watch=self._watch(attachment),
+                curve=Curve(run.folder, number),
+                reports=self.reports,
             ),
         )
 
@@ -151,5 +179,6 @@ class TaskRun:
         if not self.data.dev:
             return {}
         name = attachment.names[0]
+        self.where.base.model.eval()
         metrics, _ = score_examples(attachment, self.data.task_type, self.data.dev, name=name)
-        return {f"dev_{key}": value for key, value in metrics.items()}
+        return {f"{DEV}{key}": value for key, value in metrics.items()}

@@ -25,6 +25,7 @@ from adapterhub_lite.testing import MethodSuite
 from adapterhub_lite.testing.adapters import logits, random_adapter
 from adapterhub_lite.testing.kit import Bases, Batch
 from adapterhub_lite.training.rounds import in_rounds
+from adapterhub_lite.training.watching import Fitted
 from sft import SFT, SFTConfig
 
 
@@ -251,16 +252,16 @@ def test_training_rewinds_and_changes_what_the_mask_allows(tmp_path: Path) -> No
     )
     seen: list[tuple[str, list[float]]] = []
 
-    def step(folder: Path) -> int:
+    def step(folder: Path, number: int | None) -> Fitted:
         seen.append((folder.name, phi.flatten().tolist() + head.tolist()))
         phi.grad = head.grad = None
         torch.autograd.backward(((phi - goal) ** 2 / 2).sum() + head.sum())
         with torch.no_grad():
             phi.sub_(phi.grad if phi.grad is not None else 0)
             head.sub_(head.grad if head.grad is not None else 0)
-        return 7
+        return Fitted(tokens=7, steps=number or 0)
 
-    assert in_rounds(adapter, tmp_path, step) == 14
+    assert in_rounds(adapter, tmp_path, step) == Fitted(tokens=14, steps=2)
     assert seen == [("round-1", [0.0] * 10 + [1.0]), ("round-2", [0.0] * 10 + [1.0])]
     assert phi.tolist() == [[3.0, 0, 0, -4.0, 0, 0, 0, 0, 0, 0]]
     assert head.tolist() == [0.0]

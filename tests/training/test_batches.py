@@ -102,7 +102,7 @@ def test_ratio_of_whole_batches(base: Base, read: Text) -> None:
     for number, (which, own) in enumerate(order):
         expected = streams[which].batch(own)
         assert torch.equal(both.batch(number)["input_ids"], expected["input_ids"])
-    assert Numbered(both, 6).tokens() == 6 * 2 * 20
+    assert Numbered(both, 6).tokens(6) == 6 * 2 * 20
 
 
 def test_windows_of_like_length_and_compositions_in_turn(base: Base, tagged: Path) -> None:
@@ -116,6 +116,6 @@ def test_windows_of_like_length_and_compositions_in_turn(base: Base, tagged: Pat
     assert sum(len(b["input_ids"]) for b in found) == len(windows)
     padding = sum(int((b["attention_mask"] == 0).sum()) for b in found)
     real = sum(int(b["attention_mask"].sum()) for b in found)
-    assert real == Numbered(batches, len(found)).tokens()
+    assert real == Numbered(batches, len(found)).tokens(len(found))
     assert padding < 0.05 * real  # in random order it is about 60 %
     assert all((b["targets"] != IGNORED).any() for b in found)

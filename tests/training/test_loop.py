@@ -19,6 +19,7 @@ from adapterhub_lite.training.batches import Batches
 from adapterhub_lite.training.loop import Trainee, fit, last_checkpoint
 from adapterhub_lite.training.setup import NEW
 from adapterhub_lite.training.task_data import fresh_head, read_data, window_batches
+from adapterhub_lite.training.watching import Watch
 
 SETTINGS = TaskSettings(steps=3, batch_size=4, lr=0.01, warmup=1 / 3, weight_decay=0.1, clip=0.5)
 
@@ -55,9 +56,10 @@ def test_trainer_equals_adamw_by_hand(
     with start() as attachment:
         parameters = attachment.parameters_of(NEW)
         trainee = Trainee(base, data.task_type, parameters, lambda _: head(attachment))
-        tokens = fit(trainee, batches, settings, tmp_path / "run", label="a", quiet=True)
+        fitted = fit(trainee, batches, settings, tmp_path / "run", label="a", quiet=True)
         trained = attachment.state_of(NEW)
-    assert tokens == sum(batches.tokens(number) for number in range(3 * accumulate))
+    assert fitted.steps == 3
+    assert fitted.tokens == sum(batches.tokens(number) for number in range(3 * accumulate))
 
     with start() as attachment:
         named = attachment.parameters_of(NEW)
@@ -135,23 +137,22 @@ def test_the_best_weights_are_kept(
     attachment, trainee, batches = ready
     seen = []
 
-    def measure() -> float:
+    def measure() -> dict[str, float]:
         seen.append(attachment.state_of(NEW))
-        return [5.0, 2.0, 3.0, 4.0][len(seen) - 1]
+        return {"surprise": [5.0, 2.0, 3.0, 4.0][len(seen) - 1]}
 
-    fit(
+    fitted = fit(
         trainee,
         batches,
         SETTINGS.changed(steps=8),
         tmp_path,
         label="a",
         quiet=True,
-        measure=measure,
-        measure_every=2,
-        keep_best=True,
+        watch=Watch(measure, 2, best="surprise"),
     )
     final = attachment.state_of(NEW)
     assert len(seen) == 4
+    assert (fitted.best_step, fitted.steps, fitted.stopped) == (4, 8, False)
     assert all(torch.equal(final[key], value) for key, value in seen[1].items())
     assert not torch.equal(final["head.weight"], seen[3]["head.weight"])
 
