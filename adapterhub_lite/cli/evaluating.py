@@ -244,6 +244,7 @@ def _tune(
             columns=common["columns"],
             format=common["format"],
             seed=seed,
+            allow_unsuitable=common["allow_unsuitable"],
             quiet=settings().quiet,
         )
         for seed in seeds

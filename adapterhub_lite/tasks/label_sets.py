@@ -1,7 +1,7 @@
 """Well-known sets of labels, to notice data that are for another task, and odd lists of labels.
 
-Only labels that nearly all of the data carry say what the data are: a task of somebody's own may
-well have a label `X` or `pos`.
+Only labels that most of the data carry, and more than one of them, say what the data are: a task of
+somebody's own may well have a label `X` or `pos`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from adapterhub_lite.tasks import spans
 from adapterhub_lite.tasks.rows import UPOS
 
-_NEARLY_ALL = 0.9
+_MOST = 0.5
 _FEW = 10
 """Fewer labels than this are no evidence that every line has its own."""
 _NUMBER = re.compile(r"[-+]?\d+\.\d+")
@@ -40,22 +40,22 @@ _TASKS = frozenset().union(*(labels.tasks for labels in _SETS)) | {"names", "top
 
 
 def label_set(counts: Mapping[str, int]) -> LabelSet | None:
-    """Return the well-known set that nearly all of the counted labels are from."""
+    """Return the well-known set that most of the counted labels are from."""
     total = sum(counts.values())
     if not total:
         return None
 
-    def nearly_all(kept: Iterable[str]) -> bool:
+    def most(kept: Iterable[str]) -> bool:
         names = set(kept)
-        return len(names) > 1 and sum(counts[name] for name in names) >= _NEARLY_ALL * total
+        return len(names) > 1 and sum(counts[name] for name in names) >= _MOST * total
 
-    if nearly_all(name for name in counts if name.upper() in UPOS):
+    if most(name for name in counts if name.upper() in UPOS):
         return UNIVERSAL
     if spans.marks_spans(counts) and any(len(name) > 2 for name in counts):  # not just `B`, `M`
         return SPANS
-    if nearly_all(name for name in counts if name.lower() in _SENTIMENT):
+    if most(name for name in counts if name.lower() in _SENTIMENT):
         return SENTIMENT
-    if nearly_all(name for name in counts if name.lower() in _INFERENCE):
+    if most(name for name in counts if name.lower() in _INFERENCE):
         return INFERENCE
     return None
 

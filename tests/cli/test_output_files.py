@@ -46,7 +46,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home with taggers for UPOS and names, a classifier, and one that answers."""
     folder = tmp_path_factory.mktemp("trained")
     home = Home.init(folder / "home").path
-    save_tiny_base(home / "bases" / "tiny", "xlm-roberta")
+    save_tiny_base(home / "bases" / "tiny", "xlm-roberta", words=["say", '"w5"'])
     call(home, "add", str(home / "bases" / "tiny"), "--name", "tiny")
     draw = random.Random(0)
     tags = ("NOUN", "VERB", "PUNCT")

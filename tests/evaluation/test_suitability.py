@@ -133,3 +133,15 @@ def test_lines_of_text_are_looked_at_as_words_are(home: Home, base: Base, tmp_pa
     path.write_text("ⵣⵣⵣ ⵏⵏⵏ ⵛⵛⵛ\n", encoding="utf-8")
     with pytest.raises(DataError, match=r"zgh.txt: the vocabulary of .* 3 of 3 words"):
         predict_file(path, source="en", target="fo", task="pos", base=base, home=home)
+
+
+def test_what_is_fine_tuned_for_a_table_is_looked_at_too(
+    ahl: Callable[..., Result], test_file: Path, tmp_path: Path
+) -> None:
+    full = write(tmp_path / "full.tsv", "NOUN VERB ADJ NOUN", "ⵣⵣⵣ ⵏⵏⵏ ⵛⵛⵛ w5")
+    command = (
+        "evaluate", "en", f"en={test_file}", "--task", "pos", "--full", str(full),
+        "--full-seed=0",
+    )  # fmt: skip
+    refused = ahl(*command, code=1).stderr
+    assert "full.tsv: the vocabulary of `tiny` cannot read 18 of 24 words" in refused

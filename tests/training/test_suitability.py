@@ -240,6 +240,8 @@ def texts(count: int = 20) -> list[str]:
     [
         ("ner", [f"w{5 + n}\t{['NOUN', 'VERB', 'DET'][n % 3]}" for n in range(12)],
          r"universal parts of speech \(`NOUN`, `VERB`, `DET`\), and the task is `ner`"),
+        ("ner", [f"w{5 + n}\t{['NOUN', 'VERB', 'XXX'][n % 3]}" for n in range(12)],
+         "the labels are universal parts of speech"),
         ("pos", [f"w{5 + n}\t{['O', 'B-PER', 'I-PER'][n % 3]}" for n in range(12)],
          r"the labels are tags of spans .* and the task is `pos`"),
         ("sentiment", [f"w{5 + n}\t{['NOUN', 'VERB'][n % 2]}" for n in range(12)],
