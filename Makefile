@@ -24,6 +24,11 @@ test: lint peer ## lint, then all tests with coverage
 test-full: export AHL_EVERY_FAMILY = 1
 test-full: test ## the same, with the conformance kit on every model type, not one for each anatomy
 
+INPUTS ?= 100000
+
+fuzz: $(STAMP) ## throw 100,000 broken files at every reader of foreign data (about ten minutes)
+	@$(BIN)/python -m tests.foreign.fuzz --inputs $(INPUTS) --seed $$(date +%s)
+
 lint: $(STAMP) ## ruff (rules and format) and mypy (strict)
 	@echo "ruff"
 	@$(BIN)/ruff check --quiet .

@@ -19,6 +19,7 @@ from adapterhub_lite import checked_files, digests
 from adapterhub_lite.checked_files import Stamp
 from adapterhub_lite.digests import SHORT
 from adapterhub_lite.errors import HomeError
+from adapterhub_lite.foreign.reading import LINE, Reader
 
 CONFIG = "config.json"
 INDEX = ".index.json"
@@ -214,10 +215,4 @@ def _digest(path: Path) -> str:
 
 def _json(path: Path) -> dict[str, Any]:
     checked_files.stamp(path)
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise HomeError(f"cannot read `{path}`: {error}") from None
-    if not isinstance(values, dict):
-        raise HomeError(f"`{path}` must hold a JSON object")
-    return values
+    return Reader(HomeError, bounds=LINE, as_python=True).json_object_file(path)

@@ -12,6 +12,7 @@ grammar.  `parse(str(c)) == c` holds for every composition.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -85,9 +86,10 @@ class Average:
         if not parts:
             raise CompositionError("`average()` has no adapter in it")
         given = tuple(weights) if weights is not None else (1.0 / len(parts),) * len(parts)
-        if len(given) != len(parts) or any(not w >= 0 for w in given):
+        if len(given) != len(parts) or any(not 0 <= w < math.inf for w in given):
             raise CompositionError(
-                f"an average of {len(parts)} adapters needs as many weights >= 0, found {given}"
+                f"an average of {len(parts)} adapters needs as many weights >= 0, finite "
+                f"ones, found {given}"
             )
         object.__setattr__(self, "parts", tuple(_composition(p) for p in parts))
         object.__setattr__(self, "weights", tuple(float(w) for w in given))
@@ -148,15 +150,29 @@ _BUILDERS: dict[str, type[Stack | Fuse | Parallel]] = {
 }
 
 
+LONGEST = 100_000
+"""Letters of a composition: enough for an average of a thousand adapters by digest."""
+
+DEEPEST = 32
+"""Compositions inside one another."""
+
+_AROUND = 200
+
+
 class _Parser:
     """Recursive descent over the grammar in the module's docstring."""
 
     def __init__(self, text: str) -> None:
+        if len(text) > LONGEST:
+            raise CompositionError(f"a composition has at most {LONGEST} letters, not {len(text)}")
         self.text = text
         self.at = 0
+        self.depth = 0
 
     def fail(self, wanted: str) -> CompositionError:
-        shown = f"{self.text[: self.at]}>>>{self.text[self.at :]}"
+        before, after = self.text[: self.at], self.text[self.at :]
+        start = f"...{before[-_AROUND:]}" if len(before) > _AROUND else before
+        shown = f"{start}>>>{after[:_AROUND]}" + ("..." if len(after) > _AROUND else "")
         return CompositionError(
             f"not a composition, expected {wanted} at `>>>`: `{shown}`",
             hint="write `name`, `stack(bottom, top)` or `average(0.5*a, 0.5*b)`",
@@ -185,7 +201,11 @@ class _Parser:
     def call(self, name: str) -> Composition:
         if name != "average" and name not in _BUILDERS:
             raise self.fail("`stack`, `average`, `fuse` or `parallel` before `(`")
+        self.depth += 1
+        if self.depth > DEEPEST:
+            raise self.fail(f"at most {DEEPEST} compositions inside one another")
         items = self.items()
+        self.depth -= 1
         weights = [weight for weight, _ in items]
         parts = [part for _, part in items]
         if name != "average":

@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from adapterhub_lite.errors import HomeError
+from adapterhub_lite.foreign.reading import Reader
 from adapterhub_lite.foreign.text import command
 
 READ_ONLY_HINT = "work on a copy: `cp -r HOME COPY`, then `--home COPY`; or get write access"
@@ -135,9 +136,9 @@ def _sweep(path: Path) -> None:
     """Remove what killed calls for `path` left: folders with our mark, of processes now gone."""
     for part in path.parent.glob(f".{glob.escape(path.name)}.*{_PART}"):
         try:
-            mark = json.loads((part / _MARK).read_text(encoding="utf-8"))
+            mark = Reader(HomeError).json_object_file(part / _MARK)
             gone = mark["host"] == _host() and not _is_alive(int(mark["pid"]))
-        except (OSError, ValueError, TypeError, KeyError):
+        except (OSError, ValueError, TypeError, KeyError, HomeError):
             continue
         if gone:
             shutil.rmtree(part, ignore_errors=True)

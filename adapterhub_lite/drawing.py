@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from adapterhub_lite.disk import refusing
 from adapterhub_lite.errors import UsageError
+from adapterhub_lite.foreign.text import lines
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -51,7 +52,11 @@ def save(figure: Figure, path: str | Path) -> Path:
         HomeError: the file cannot be written.
     """
     import matplotlib as mpl
+    from matplotlib.text import Text
 
+    for text in figure.findobj(Text):  # names of tasks and bases: no formulas, nothing obeyed
+        text.set_parse_math(False)
+        text.set_text(lines(text.get_text()))
     dated = {"Date": None} if Path(path).suffix == ".svg" else None
     try:
         with mpl.rc_context({"svg.hashsalt": "adapterhub_lite"}), refusing(path):

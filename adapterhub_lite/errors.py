@@ -31,8 +31,8 @@ class AhlError(Exception):
 
     def __init__(self, message: str, *, hint: str | None = None, **facts: object) -> None:
         fit = text.lines if self.several_lines else text.one_line
-        self.message = fit(message)
-        self.hint = hint if hint is None else fit(hint)
+        self.message = fit(text.shortened(message))
+        self.hint = hint if hint is None else fit(text.shortened(hint))
         super().__init__(self.message)
         self.facts = facts
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass, fields
 from pathlib import Path
 
 from adapterhub_lite import disk
 from adapterhub_lite.errors import HomeError, near
+from adapterhub_lite.foreign.reading import Reader
 
 FILE = "home.toml"
+_READER = Reader(HomeError, one_line=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +25,9 @@ def read(folder: Path) -> HomeSettings:
     """Return a home's settings; a home without `home.toml` has none."""
     path = folder / FILE
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        values = _READER.toml_file(path)
     except FileNotFoundError:
         return HomeSettings()
-    except (OSError, ValueError) as error:
-        raise HomeError(f"cannot read `{path}`: {error}") from None
     known = [field.name for field in fields(HomeSettings)]
     for key, value in values.items():
         if key not in known:

@@ -22,6 +22,7 @@ from adapterhub_lite import manifest as manifests
 from adapterhub_lite.adapter import Adapter, BaseIdentity, Provider, Source, WeightsFile
 from adapterhub_lite.base_files import BaseFiles
 from adapterhub_lite.errors import AhlError, LockError, RefError
+from adapterhub_lite.foreign.reading import Reader
 from adapterhub_lite.foreign.text import command
 from adapterhub_lite.version import VERSION
 
@@ -68,6 +69,11 @@ class Lock:
     def parsed(self) -> Composition:
         """Return the composition; its refs are whole digests."""
         return compositions.parse(self.composition)
+
+
+_READER = Reader(
+    LockError, one_line=True, hint="`ahl resolve SOURCE TARGET --task TASK --lock FILE` writes one"
+)
 
 
 def make(
@@ -165,12 +171,9 @@ def read(path: str | Path) -> Lock:
     """
     place = Path(path)
     try:
-        values = json.loads(place.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise LockError(
-            f"cannot read lock file `{place}`: {error}",
-            hint="`ahl resolve SOURCE TARGET --task TASK --lock FILE` writes one",
-        ) from None
+        values = _READER.json_file(place)
+    except FileNotFoundError:
+        raise LockError(f"there is no lock file `{place}`", hint=_READER.hint) from None
     number = values.pop("lock", None) if isinstance(values, dict) else None
     if type(number) is not int or not 1 <= number <= FORMAT:
         found = "no lock number" if number is None else f"lock format {json.dumps(number)[:40]}"

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 import operator
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 from json.encoder import encode_basestring
 from pathlib import Path
 from typing import Any
@@ -25,9 +27,13 @@ from adapterhub_lite.adapter import (
 )
 from adapterhub_lite.digests import Digest
 from adapterhub_lite.errors import LanguageTagError, ManifestError
+from adapterhub_lite.foreign.reading import Reader
+from adapterhub_lite.foreign.text import OBEYED
 
 FILE = "adapter.json"
 WEIGHTS = "weights.safetensors"
+
+_READER = Reader(ManifestError, one_line=True, free=frozenset({"citation"}))
 
 _SHARED = frozenset({BaseIdentity, Provider, LanguageUse, Underneath})  # the same in many manifests
 
@@ -48,7 +54,7 @@ def from_json(values: object) -> Manifest:
     if not isinstance(values, dict):
         raise ManifestError(f"a manifest is a JSON object, found {type(values).__name__}")
     number = values.get("format")
-    if not isinstance(number, int) or number < 1:
+    if type(number) is not int or number < 1:
         raise ManifestError(f"a manifest has a format number, found {number!r}")
     if number > FORMAT:
         raise ManifestError(
@@ -91,18 +97,76 @@ def read(folder: Path) -> Manifest:
     """
     path = folder / FILE
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = _READER.json_file(path)
     except FileNotFoundError:
         raise ManifestError(
             f"`{folder}` is no adapter: it has no `{FILE}`",
             hint="folders of other libraries come in with `ahl import`",
         ) from None
-    except (OSError, ValueError) as error:
-        raise ManifestError(f"cannot read `{path}`: {error}") from None
     try:
-        return from_json(values)
+        manifest = from_json(values)
+        check(manifest, canonical(manifest))
     except ManifestError as error:
         raise ManifestError(f"`{path}`: {error.message}", hint=error.hint) from None
+    return manifest
+
+
+_HUB_ID = re.compile(r"(?:[A-Za-z0-9][A-Za-z0-9._-]{0,95}(?:/[A-Za-z0-9._-]{1,96})?)?")
+_REVISION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/+-]{0,199}")
+_SUSPECT = re.compile(rf'{OBEYED.pattern}|\\[^"\\]')
+"""What a canonical text has only where a value holds what a terminal obeys, or a tab."""
+
+_SMALL, _LARGE = 1 << 31, 1 << 63
+
+
+def check(manifest: Manifest, text: str) -> None:
+    """Refuse what no honest manifest says; `text` is its canonical text.
+
+    Whatever enters a registry comes through here.  What a registry holds from before is read all
+    the same, and printed with care (`foreign.text`).
+
+    Raises:
+        ManifestError: text that a terminal would obey, a number that cannot be, or no Hub id where
+            one is meant; names the field.
+    """
+    if not (text.isprintable() and "\\" not in text) and _SUSPECT.search(text):
+        _READER.json(text, "the manifest")
+    _check_base(manifest.base)
+    _check_numbers(manifest)
+    for field, hub_id in _hub_ids(manifest):
+        if hub_id is not None and not _HUB_ID.fullmatch(hub_id):
+            raise ManifestError(f"{field} must be a Hub id, found `{hub_id[:80]}`")
+    revision = manifest.source.revision if manifest.source else None
+    if revision is not None and not _REVISION.fullmatch(revision):
+        raise ManifestError(f"`source.revision` must be a revision, found `{revision[:80]}`")
+
+
+@functools.lru_cache(maxsize=4096)
+def _check_base(base: BaseIdentity) -> None:
+    for name in ("hidden_size", "layers", "vocab_size"):
+        if not 0 < getattr(base, name) < _SMALL:
+            value = getattr(base, name)
+            raise ManifestError(f"`base.{name}` must be between 1 and {_SMALL - 1}, found {value}")
+
+
+def _check_numbers(manifest: Manifest) -> None:
+    training = manifest.training
+    numbers = [("`weights.size`", manifest.weights.size)] if manifest.weights else []
+    if training is not None:
+        numbers += [("`training.tokens`", training.tokens), ("`training.steps`", training.steps)]
+    for name, number in (*numbers, *(("`leave_out`", layer) for layer in manifest.leave_out)):
+        if not 0 <= number < _LARGE:
+            raise ManifestError(f"{name} must be between 0 and {_LARGE - 1}, found {number}")
+    for parent in manifest.parents:
+        if not math.isfinite(parent.weight):
+            raise ManifestError(f"`parents` has the weight {parent.weight}")
+
+
+def _hub_ids(manifest: Manifest) -> Iterator[tuple[str, str | None]]:
+    if manifest.source is not None:
+        yield "`source.hub_id`", manifest.source.hub_id
+    for under in (*manifest.trained_over, *manifest.seen):
+        yield "`source` of what it was trained over", under.source
 
 
 def dumps(manifest: Manifest) -> str:

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Sequence
 
 from adapterhub_lite.errors import ExchangeError
+from adapterhub_lite.foreign.reading import Reader
 
 LONGEST = 1000
 """Characters of a pattern: longer than any that a person writes."""
@@ -71,5 +72,5 @@ def _ask(pattern: str, names: Sequence[str], seconds: float) -> list[bool] | str
             f"the pattern `{pattern}` does not come to an end on {len(names)} names",
             hint="list the modules by name instead of by a pattern",
         ) from None
-    answer: list[bool] | str = json.loads(run.stdout)
+    answer: list[bool] | str = Reader(ExchangeError).json(run.stdout, "the answer of a pattern")
     return answer

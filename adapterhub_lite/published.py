@@ -19,6 +19,7 @@ from adapterhub_lite import languages
 from adapterhub_lite.adapter import Score
 from adapterhub_lite.composition import parse, refs, rename
 from adapterhub_lite.errors import AhlError, RefError, UsageError, near
+from adapterhub_lite.foreign.text import OBEYED, one_line
 from adapterhub_lite.tasks.files import fail, read_lines
 from adapterhub_lite.tasks.formats import detect
 from adapterhub_lite.tasks.tables import Record, read_records
@@ -125,12 +126,18 @@ def _fields(table: Table, record: Record, names: Mapping[str, str]) -> dict[str,
         if ours in table.given:
             fail(table.path, record.line, f"`{ours}` is given as an option and in the file")
         if value is not None and str(value).strip():
-            fields[ours] = str(value).strip()
+            fields[ours] = _one_line(table.path, record.line, ours, str(value).strip())
     for name in NEEDED:
         if name not in fields:
             hint = f"add the column, or `--column {name}=THEIRS`, or `--{name}` for all lines"
             fail(table.path, record.line, f"no `{name}` here", hint)
     return fields
+
+
+def _one_line(path: Path, line: int | None, name: str, value: str) -> str:
+    if OBEYED.search(value):
+        fail(path, line, f"`{name}` is `{value[:60]}`, which a terminal would obey")
+    return value
 
 
 def _score(
@@ -152,7 +159,7 @@ def _score(
             n=_whole(fields, "n"),
             seed=_whole(fields, "seed"),
             when=_moment(fields["when"]) if "when" in fields else now,
-            origin=fields.get("origin", table.path.name),
+            origin=fields.get("origin", one_line(table.path.name)),
             source_language=languages.understand(source) if source else labelled or "",
         )
     except AhlError as error:
@@ -200,20 +207,20 @@ def _value(fields: Mapping[str, str], *, percent: bool) -> float:
     return value
 
 
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+
+
 def _number(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
+    value = float(text) if _NUMBER.fullmatch(text) else math.nan
     if not math.isfinite(value):
-        raise UsageError(f"`value` is a number, found `{text}`")
-    return value
+        raise UsageError(f"`value` is a finite number, found `{text[:40]}`")
+    return value + 0.0  # minus zero is zero: two scores that are equal must be spelt alike
 
 
 def _whole(fields: Mapping[str, str], name: str) -> int:
     text = fields.get(name, "0")
-    if not text.isascii() or not text.isdigit():
-        raise UsageError(f"`{name}` is a whole number from 0 on, found `{text}`")
+    if not text.isascii() or not text.isdigit() or len(text) > 19 or int(text) >= 1 << 63:
+        raise UsageError(f"`{name}` is a whole number from 0 to 2^63 - 1, found `{text[:40]}`")
     return int(text)
 
 
@@ -224,7 +231,10 @@ def _moment(text: str) -> datetime:
         raise UsageError(f"`when` is a date such as 2019-07-28, found `{text}`") from None
     if moment.tzinfo is None and len(text) > len("2019-07-28"):
         raise UsageError(f"`when` needs a time zone, found `{text}`")
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    try:
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+    except OverflowError:
+        raise UsageError(f"`when` is before the first or after the last year: `{text}`") from None
 
 
 def summary(score: Score, registry: Registry) -> dict[str, Any]:

@@ -93,6 +93,9 @@ def reader(hint: Any) -> Reader:
         return lambda value, where: None if value is None else read(value, where)
     if origin is tuple:
         return _list_reader(reader(arguments[0]))
+    if origin is list:
+        as_tuple = _list_reader(reader(arguments[0]))
+        return lambda value, where: list(as_tuple(value, where))
     if hint is Any:
         return lambda value, _where: value
     if origin is not None and issubclass(origin, Mapping):

@@ -12,8 +12,10 @@ from pathlib import Path
 
 from adapterhub_lite import digests, disk
 from adapterhub_lite.errors import HomeError
+from adapterhub_lite.foreign.reading import Reader
 
 FILE = "trusted.json"
+_READER = Reader(HomeError, hint="delete it and trust again")
 
 
 def is_trusted(home: Path, folder: Path) -> bool:
@@ -62,14 +64,12 @@ def _digests(folder: Path) -> dict[str, str]:
 def _remembered() -> dict[str, dict[str, str]]:
     path = _path()
     try:
-        known = json.loads(path.read_text(encoding="utf-8"))
+        known = _READER.json_file(path)
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError) as error:
-        raise HomeError(
-            f"cannot read `{path}`: {error}", hint="delete it and trust again"
-        ) from None
-    return known if isinstance(known, dict) else {}
+    if not isinstance(known, dict) or not all(isinstance(files, dict) for files in known.values()):
+        raise HomeError(f"`{path}` is no list of trusted files by home", hint=_READER.hint)
+    return known
 
 
 def _path() -> Path:

@@ -22,7 +22,7 @@ from adapterhub_lite.exchange.converter import Converted, Converter, Reading, Wr
 from adapterhub_lite.hookspecs import hookimpl
 from adapterhub_lite.methods.base import Flow, Method, ModelShape, Site, Weights
 from adapterhub_lite.methods.bottleneck import Bottleneck, BottleneckConfig
-from adapterhub_lite.methods.config import MethodConfig, option
+from adapterhub_lite.methods.config import SMALLEST_REDUCTION, WIDEST, MethodConfig, option
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -37,9 +37,11 @@ class CompacterConfig(MethodConfig):
     placement: Literal["houlsby", "pfeiffer", "parallel"] = option(
         "houlsby", "after both blocks, after the feed-forward block, or beside it"
     )
-    reduction: float = option(32.0, "hidden size / bottleneck size")
-    n: int = option(4, "number of Kronecker products; divides hidden and bottleneck size")
-    rank: int = option(1, "r, the rank of s_i t_i")
+    reduction: float = option(32.0, "hidden size / bottleneck size", at_least=SMALLEST_REDUCTION)
+    n: int = option(
+        4, "number of Kronecker products; divides hidden and bottleneck size", at_most=WIDEST
+    )
+    rank: int = option(1, "r, the rank of s_i t_i", at_most=WIDEST)
     activation: str = option("gelu_new", "non-linearity, as for `bottleneck`")
     stacking: Literal["shared", "chained"] = option(
         "shared", "how it reads an adapter below, as for `bottleneck`", omit_default=True

@@ -21,7 +21,7 @@ from adapterhub_lite.families import LINEAR_PARTS
 from adapterhub_lite.hookspecs import hookimpl
 from adapterhub_lite.methods import places
 from adapterhub_lite.methods.base import Flow, Method, ModelShape, Site, Weights
-from adapterhub_lite.methods.config import MethodConfig, option
+from adapterhub_lite.methods.config import WIDEST, MethodConfig, option
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 class DoRAConfig(MethodConfig):
     """Config of `dora`."""
 
-    rank: int = option(8, "r, the rank of the direction's change")
+    rank: int = option(8, "r, the rank of the direction's change", at_most=WIDEST)
     alpha: float = option(16.0, "scaling: alpha / r")
     parts: tuple[str, ...] = option(("query", "value"), f"linear parts: {', '.join(LINEAR_PARTS)}")
     sites: tuple[str, ...] = option(
@@ -50,6 +50,8 @@ class DoRAConfig(MethodConfig):
                     f"`dora` cannot change part `{part}`", hint=f"one of {', '.join(LINEAR_PARTS)}"
                 )
         places.check_sites(self.sites, "dora")
+        if any(r > WIDEST for r in places.numbers(self.ranks, "dora").values()):
+            raise MethodError(f"`dora` needs ranks up to {WIDEST}, found {self.ranks}")
 
     def rank_at(self, key: str) -> int:
         """Return the rank at a site."""
@@ -173,8 +175,8 @@ class PeftDoRA(Converter):
         if config.get("use_rslora"):
             found.alphas = {k: a * math.sqrt(found.ranks[k]) for k, a in found.alphas.items()}
         parts, sites, leave_out = peft_targets.normal_form(found.sites, reading.base)
-        rank = int(config["r"])
-        alpha = float(config["lora_alpha"]) * (math.sqrt(rank) if config.get("use_rslora") else 1)
+        rank, alpha = peft_lora.rank_and_alpha(config)
+        alpha *= math.sqrt(rank) if config.get("use_rslora") else 1
         ranks, alphas = found.other(rank, alpha)
         made = DoRAConfig(
             rank=rank, alpha=alpha, parts=parts, sites=sites, ranks=ranks, alphas=alphas

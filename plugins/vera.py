@@ -22,7 +22,7 @@ from adapterhub_lite.families import LINEAR_PARTS
 from adapterhub_lite.hookspecs import hookimpl
 from adapterhub_lite.methods import places
 from adapterhub_lite.methods.base import Method, ModelShape, Site, SiteMethod, Weights
-from adapterhub_lite.methods.config import MethodConfig, option
+from adapterhub_lite.methods.config import WIDEST, MethodConfig, option
 
 if TYPE_CHECKING:
     import torch
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 class VeRAConfig(MethodConfig):
     """Config of `vera`."""
 
-    rank: int = option(256, "r, the inner width of the random matrices")
+    rank: int = option(256, "r, the inner width of the random matrices", at_most=WIDEST)
     seed: int = option(0, "what A and B are drawn from; part of the adapter")
     d_start: float = option(0.1, "first value of d")
     parts: tuple[str, ...] = option(("query", "value"), f"linear parts: {', '.join(LINEAR_PARTS)}")

@@ -13,7 +13,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from adapterhub_lite import records
+from adapterhub_lite.adapter import Kind, Role
 from adapterhub_lite.errors import DataError, near
+from adapterhub_lite.foreign.reading import LINE, Reader
 
 TEXT = Path(__file__).with_name("adapters.jsonl")
 """The catalogue that comes with the package."""
@@ -79,6 +82,7 @@ class Entry:
         return json.dumps(values, ensure_ascii=False)
 
 
+_READER = Reader(DataError, bounds=LINE, one_line=True, free=frozenset({"citation"}))
 _KNOWN = {f.name for f in fields(Entry)}
 _FIRST = ("hub_id", "kind", "languages", "task", "dataset", "base", "method", "config")
 _ORDER = (*_FIRST, *(f.name for f in fields(Entry) if f.name not in _FIRST))
@@ -90,8 +94,13 @@ def read(path: Path = TEXT) -> list[Entry]:
     Raises:
         DataError: a line that is no entry; the message starts with file and line.
     """
-    lines = path.read_text(encoding="utf-8").splitlines()
-    return [_entry(line, f"{path.name}:{number}") for number, line in enumerate(lines, 1)]
+    with path.open("rb") as stream:
+        lines = stream.read().split(b"\n")
+    return [
+        _entry(line, f"{path.name}:{number}")
+        for number, line in enumerate(lines, 1)
+        if line.strip()
+    ]
 
 
 def write(entries: Iterable[Entry], path: Path = TEXT) -> None:
@@ -105,13 +114,31 @@ def registered(entries: Iterable[Entry]) -> Iterator[Entry]:
     return (entry for entry in entries if entry.excluded is None)
 
 
-def _entry(line: str, where: str) -> Entry:
+def _entry(line: bytes, where: str) -> Entry:
+    values = _READER.json_object(line, f"{where}: no entry of the catalogue")
+    unknown = sorted(values.keys() - _KNOWN)
+    if unknown:
+        hint = near(unknown[0], _KNOWN)
+        raise DataError(f"{where}: an entry has no key `{unknown[0]}`", hint=hint)
     try:
-        values = json.loads(line)
-        unknown = sorted(values.keys() - _KNOWN)
-        if unknown:
-            hint = near(unknown[0], _KNOWN)
-            raise DataError(f"{where}: an entry has no key `{unknown[0]}`", hint=hint)
-        return Entry(**values)
-    except (ValueError, TypeError, AttributeError) as error:
-        raise DataError(f"{where}: no entry of the catalogue: {error}") from None
+        entry = records.reader(Entry)(values, "entry")
+    except records.RecordError as error:
+        raise DataError(
+            f"{where}: no entry of the catalogue: {error.message}", hint=error.hint
+        ) from None
+    assert isinstance(entry, Entry)
+    _check(entry, where)
+    return entry
+
+
+def _check(entry: Entry, where: str) -> None:
+    """Refuse words and shapes that manifests do not have."""
+    for word, words in ((entry.kind, Kind), *((role, Role) for role in entry.languages)):
+        if word not in set(map(str, words)):
+            raise DataError(f"{where}: `{word}` is none of {', '.join(words)}")
+    head = entry.head
+    if head is not None:
+        labels = head.get("labels", [])
+        sound = isinstance(labels, list) and all(isinstance(label, str) for label in labels)
+        if not isinstance(head.get("type"), str) or not sound:
+            raise DataError(f"{where}: `head` must have a `type` and a list of `labels`")

@@ -104,9 +104,11 @@ def _head(entry: Entry) -> HeadSpec | None:
 
 
 def _under(entry: Entry, name: str, known: Mapping[str, Entry], plugins: Plugins) -> Underneath:
-    if name not in known:
-        raise DataError(f"`{entry.hub_id}` was trained over `{name}`, which has no entry")
-    below = manifest_of(known[name], known, plugins)
+    others = {hub_id: other for hub_id, other in known.items() if hub_id != entry.hub_id}
+    if name not in others:
+        itself = " but itself" if name in known else ""
+        raise DataError(f"`{entry.hub_id}` was trained over `{name}`, which has no entry{itself}")
+    below = manifest_of(known[name], others, plugins)
     return Underneath(
         digest="",
         kind=below.kind,

@@ -5,7 +5,6 @@ Each ends with an adapter in the registry, its provenance recorded, and its ref 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_type_hints
@@ -18,6 +17,7 @@ from adapterhub_lite.cli.languages import LANGUAGE
 from adapterhub_lite.cli.output import PICTURE, echo, print_json
 from adapterhub_lite.cli.records import summary
 from adapterhub_lite.errors import UsageError, near
+from adapterhub_lite.foreign.reading import Reader
 from adapterhub_lite.training.settings import LanguageSettings, Settings, TaskSettings, options
 
 if TYPE_CHECKING:
@@ -314,8 +314,8 @@ def _typed(texts: tuple[str, ...], defaults: Settings) -> dict[str, Any]:
 
 def _value(name: str, text: str, types: tuple[type, ...]) -> Any:
     try:
-        value = json.loads(text)
-    except ValueError:
+        value = Reader(UsageError).json(text, f"`{text}`")
+    except UsageError:
         value = text
     if float in types and type(value) is int:
         return float(value)

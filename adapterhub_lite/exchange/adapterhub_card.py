@@ -6,26 +6,38 @@ Only the front matter is read.  Adapters of the archived Hub carry their key the
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from adapterhub_lite import languages
 from adapterhub_lite.adapter import Kind, LanguageUse, Role
-from adapterhub_lite.errors import AhlError
+from adapterhub_lite.errors import AhlError, ExchangeError
 from adapterhub_lite.exchange.details import Details
+from adapterhub_lite.foreign.reading import Reader
+from adapterhub_lite.foreign.text import OBEYED
 
 FILE = "README.md"
-LIMIT = 2**20
 _TAG = "adapterhub:"
+_READER = Reader(ExchangeError)
+_READ = ("language", "tags", "datasets", "license", "base_model")
 
 
 def read_card(folder: Path) -> tuple[Details, str | None]:
-    """Return what a folder's card states, and its base model; nothing where there is no card."""
-    path = folder / FILE
-    if not path.is_file() or path.stat().st_size > LIMIT:
+    """Return what a folder's card states, and its base model; nothing where there is no card.
+
+    Raises:
+        ExchangeError: a text that is read here holds what a terminal would obey.
+    """
+    try:
+        front = _READER.front_matter_file(folder / FILE)
+    except (FileNotFoundError, ExchangeError):  # free text: what cannot be read states nothing
         return Details(), None
-    front = _front_matter(path)
+    for key in _READ:
+        for value in _texts(front.get(key)):
+            if OBEYED.search(value):
+                raise ExchangeError(
+                    f"`{folder / FILE}`: `{key}` is `{value[:60]}`, which a terminal would obey"
+                )
     tags = [_normal(tag) for tag in _texts(front.get("language"))]
     language = tags[0] if len(tags) == 1 else None
     keys = [t.removeprefix(_TAG) for t in _texts(front.get("tags")) if t.startswith(_TAG)]
@@ -56,16 +68,6 @@ def _from_key(key: str, language: str | None) -> tuple[Kind | None, str | None, 
     if language is not None and _normal(first) == language:
         return Kind.LANGUAGE, None, second
     return Kind.TASK, first, second
-
-
-def _front_matter(path: Path) -> Mapping[str, Any]:
-    from huggingface_hub.repocard import metadata_load
-
-    try:
-        front = metadata_load(path)
-    except Exception:  # noqa: BLE001  # free text: what cannot be parsed states nothing
-        return {}
-    return front if isinstance(front, Mapping) else {}
 
 
 def _texts(value: Any) -> list[str]:

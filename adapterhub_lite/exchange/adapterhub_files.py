@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from adapterhub_lite.errors import ExchangeError
 from adapterhub_lite.exchange.pickles import LIMIT, read_pickle
+from adapterhub_lite.foreign.reading import Reader
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -20,7 +21,7 @@ HEAD_CONFIG = "head_config.json"
 INTERFACE = "adapter_interface.json"
 SETUP = "adapter_setup.json"
 EMBEDDINGS = ("embedding.pt", "embeddings.pt")
-JSON_LIMIT = 2**20
+READER = Reader(ExchangeError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,27 +41,19 @@ def is_layout(folder: Path) -> bool:
     """Whether a folder has the files of the library, as against other users of their names."""
     if (folder / SETUP).is_file() or (folder / FUSION_CONFIG).is_file():
         return True
-    path = folder / CONFIG
-    if not path.is_file() or path.stat().st_size > JSON_LIMIT:
-        return False
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, OSError, RecursionError):
+        config = READER.json_object_file(folder / CONFIG)
+    except (FileNotFoundError, ExchangeError):
         return False
-    return isinstance(found, dict) and "config" in found and "peft_type" not in found
+    return "config" in config and "peft_type" not in config
 
 
 def read_json(path: Path) -> dict[str, Any]:
     """Return the object in a JSON file; raises `ExchangeError` where there is none."""
     try:
-        if path.stat().st_size > JSON_LIMIT:
-            raise ExchangeError(f"`{path}` is larger than any config")
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, OSError, RecursionError) as error:
-        raise ExchangeError(f"cannot read `{path}`: {error}") from None
-    if not isinstance(found, dict):
-        raise ExchangeError(f"`{path}` must hold an object, found a {type(found).__name__}")
-    return found
+        return READER.json_object_file(path)
+    except FileNotFoundError:
+        raise ExchangeError(f"`{path}` is missing") from None
 
 
 def text(values: Mapping[str, Any], key: str, where: Path) -> str | None:

@@ -6,7 +6,7 @@ list of modules says what is meant; a model on torch's `meta` device has that li
 
 from __future__ import annotations
 
-import json
+import re
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +19,7 @@ from adapterhub_lite import base_files
 from adapterhub_lite.adapter import BaseIdentity
 from adapterhub_lite.errors import HomeError
 from adapterhub_lite.families import BY_PATH, LOGITS, WORDS
+from adapterhub_lite.foreign.reading import LINE, Reader
 from adapterhub_lite.methods.base import Site
 from adapterhub_lite.methods.places import split
 from adapterhub_lite.model import base as bases
@@ -155,7 +156,7 @@ def _weight_files(place: str) -> list[Path]:
     names = ["model.safetensors"]
     index = _file(place, "model.safetensors.index.json")
     if index is not None:
-        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+        names = _shards(index)
     files = [_file(place, name) for name in names]
     found = [file for file in files if file is not None]
     if len(found) < len(names):
@@ -167,6 +168,18 @@ def _weight_files(place: str) -> list[Path]:
     return found
 
 
+_FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,200}")
+
+
+def _shards(index: Path) -> list[str]:
+    """Return the names of the files that a base's weights are split into."""
+    names = Reader(HomeError, bounds=LINE).json_object_file(index).get("weight_map")
+    files = set(map(str, names.values())) if isinstance(names, dict) else {""}
+    if not all(_FILE_NAME.fullmatch(name) for name in files):
+        raise HomeError(f"`{index}` names no files: it lacks a `weight_map` from tensors to files")
+    return sorted(files)
+
+
 def _file(place: str, name: str) -> Path | None:
     """Return a file of a base: in its folder, or in the Hub client's cache."""
     if Path(place).is_dir():
@@ -175,6 +188,23 @@ def _file(place: str, name: str) -> Path | None:
 
     found = try_to_load_from_cache(place, name)
     return Path(found) if isinstance(found, str) else None
+
+
+UNUSABLE = (
+    OSError, ValueError, TypeError, AttributeError, KeyError, RuntimeError, ArithmeticError,
+)  # fmt: skip
+"""What transformers and torch raise for a config with values that cannot be."""
+
+
+def _stated(name: str, config: Any) -> BaseIdentity:
+    """Return the identity that a base's config states."""
+    return BaseIdentity(
+        name=Path(name).name if Path(name).is_dir() else str(name),
+        architecture=config.model_type,
+        hidden_size=config.hidden_size,
+        layers=config.num_hidden_layers,
+        vocab_size=config.vocab_size,
+    )
 
 
 def describe(name: str, home: Home, *, revision: str | None = None) -> BaseShape:
@@ -197,21 +227,16 @@ def describe(name: str, home: Home, *, revision: str | None = None) -> BaseShape
         loader: Any = bases.loader(config)
         with torch.device("meta"):
             model = loader.from_config(config, trust_remote_code=code)
-    except (OSError, ValueError) as error:
+        stated = _stated(name, config)
+    except UNUSABLE as error:
         if not code:
             refuse_code(place)
-        reason = str(error).strip().splitlines()[0]
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise HomeError(
             f"the adapter is for base `{name}`, whose config cannot be used: {reason}",
             hint="`--base` takes a folder or a registered base; `ahl list --bases` shows them",
         ) from None
-    identity = known or BaseIdentity(
-        name=Path(name).name if Path(name).is_dir() else str(name),
-        architecture=config.model_type,
-        hidden_size=config.hidden_size,
-        layers=config.num_hidden_layers,
-        vocab_size=config.vocab_size,
-    )
+    identity = known or stated
     if identity.revision is None and revision is not None:
         identity = replace(identity, revision=revision)
     return BaseShape(identity, Anatomy(model, home.plugins().families), str(place))

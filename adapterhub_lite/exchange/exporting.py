@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from adapterhub_lite.errors import ExchangeError
 from adapterhub_lite.exchange import bases, formats
 from adapterhub_lite.exchange.converter import Converter, Writing
-from adapterhub_lite.model.loaded import HEAD, read_weights
+from adapterhub_lite.model.loaded import HEAD, expected_shapes, read_weights
 
 if TYPE_CHECKING:
     from adapterhub_lite.adapter import Adapter
@@ -46,11 +46,12 @@ def export(ref: str, folder: Path, *, home: Home, to: str) -> Exported:
     manifest = adapter.manifest
     converter = _converter(home, adapter, to)
     method = home.plugins().method(manifest.method, manifest.provider)
-    weights = read_weights(home.folder_of(adapter), manifest)
-    own = {key: tensor for key, tensor in weights.items() if not key.startswith(HEAD)}
-    head = {key[len(HEAD) :]: t for key, t in weights.items() if key.startswith(HEAD)}
     shape = bases.describe(manifest.base.name, home)
     config = method.Config.from_mapping(manifest.config)
+    expected = expected_shapes(shape.anatomy, method, config, manifest, home.plugins())
+    weights = read_weights(home.folder_of(adapter), manifest, expected)
+    own = {key: tensor for key, tensor in weights.items() if not key.startswith(HEAD)}
+    head = {key[len(HEAD) :]: t for key, t in weights.items() if key.startswith(HEAD)}
     written = converter.write(Writing(config, own, manifest.leave_out, shape))
     if folder.exists() and any(folder.iterdir()):
         raise ExchangeError(f"`{folder}` is not empty", hint="name a new folder")

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from adapterhub_lite.errors import ExchangeError, near
 from adapterhub_lite.exchange.details import Details
+from adapterhub_lite.foreign.reading import Reader
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -121,8 +122,15 @@ def format_named(name: str) -> Format:
 
 
 def recognise(folder: Path) -> str | None:
-    """Return the name of the format that a folder is in, or `None`."""
+    """Return the name of the format that a folder is in, or `None`.
+
+    Raises:
+        ExchangeError: its config cannot be read.
+    """
     for name in known():
         if format_named(name).recognises(folder):
             return name
+    config = folder / "adapter_config.json"
+    if config.exists():
+        Reader(ExchangeError).json_object_file(config)  # a damaged one is why it was not recognised
     return None

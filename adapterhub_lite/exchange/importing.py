@@ -7,7 +7,8 @@ and what comes out has exactly the tensors that the method has on this base.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -89,21 +90,23 @@ def convert(
 ) -> Foreign:
     """Return a folder's adapter in this package's form; see `import_folder`."""
     format = formats.format_named(_format_of(folder))
-    opened = format.open(folder, allow_pickle=allow_pickle)
+    with _understood(folder):
+        opened = format.open(folder, allow_pickle=allow_pickle)
     if not with_head:
         opened = replace(opened, head=None, head_tensors={})
     details = details.or_else(opened.stated)
     details.check(f"`{folder}`")
     shape = bases.describe(_base_of(opened, base), home, revision=opened.revision)
-    parts = format.parts(opened, shape, details)
     plugins = home.plugins()
     what = f"method `{opened.method}`" if opened.method else "the method"
     converter = fitting(plugins.converters, format.name, opened.config, f"{what} in `{folder}`")
     method = plugins.method(converter.method)
     over = tuple(home.registry.get(ref) for ref in details.over)
-    reading = Reading(opened.config, parts.tensors, shape, parts.prefix, over)
-    converted = converter.read(reading)
-    parts.tensors.finish()
+    with _understood(folder):
+        parts = format.parts(opened, shape, details)
+        reading = Reading(opened.config, parts.tensors, shape, parts.prefix, over)
+        converted = converter.read(reading)
+        parts.tensors.finish()
     assert details.kind is not None
     manifest = Manifest(
         kind=details.kind,
@@ -138,6 +141,21 @@ def convert(
         base=shape.identity,
     )
     return Foreign(manifest, loaded, (*opened.notes, *parts.notes, *converted.notes))
+
+
+@contextmanager
+def _understood(folder: Path) -> Iterator[None]:
+    """Say it in one line where a folder holds what no converter, a plugin's too, reckons with."""
+    try:
+        yield
+    except KeyError as error:
+        raise ExchangeError(f"`{folder}` lacks {error}, which its format needs") from error
+    except (
+        ArithmeticError, AttributeError, IndexError, RuntimeError, TypeError, ValueError,
+    ) as error:  # fmt: skip
+        raise ExchangeError(
+            f"`{folder}` holds a value that cannot be read ({type(error).__name__}: {error})"
+        ) from error
 
 
 def _format_of(folder: Path) -> str:

@@ -17,6 +17,7 @@ from adapterhub_lite.exchange.converter import Tensors, Written
 from adapterhub_lite.exchange.details import Details
 from adapterhub_lite.exchange.formats import Format, Opened, Parts
 from adapterhub_lite.exchange.peft_prefix import TABLE
+from adapterhub_lite.foreign.reading import Reader
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from adapterhub_lite.exchange.bases import BaseShape
 
 CONFIG, WEIGHTS, PICKLED = "adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"
-LONGEST_CONFIG = 4 * 2**20
+READER = Reader(ExchangeError)
 _OUTER, _INNER = "base_model.", "base_model.model."
 
 
@@ -39,8 +40,8 @@ class Peft(Format):
         if (folder / WEIGHTS).exists() or (folder / PICKLED).exists():
             return (folder / CONFIG).exists()
         try:
-            return "peft_type" in json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-        except (OSError, ValueError, TypeError):
+            return "peft_type" in READER.json_object_file(folder / CONFIG)
+        except (FileNotFoundError, ExchangeError):
             return False
 
     def open(self, folder: Path, *, allow_pickle: bool = False) -> Opened:
@@ -128,14 +129,9 @@ class Peft(Format):
 
 def _config(path: Path) -> dict[str, Any]:
     try:
-        if path.stat().st_size > LONGEST_CONFIG:
-            raise ExchangeError(f"`{path}` is longer than {LONGEST_CONFIG} bytes")
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise ExchangeError(f"cannot read `{path}`: {error}") from None
-    if not isinstance(config, dict):
-        raise ExchangeError(f"`{path}` holds no JSON object")
-    return config
+        return READER.json_object_file(path)
+    except FileNotFoundError:
+        raise ExchangeError(f"`{path}` is missing") from None
 
 
 def _tensors(folder: Path, *, allow_pickle: bool) -> dict[str, Tensor]:

@@ -109,7 +109,7 @@ class PeftLoRA(Converter):
         parts, sites, leave_out = peft_targets.normal_form(found.sites, reading.base)
         if own and any(key not in found.ranks for key in own) and not sites:
             sites, leave_out = tuple(found.sites), ()
-        rank, alpha = config["r"], float(config["lora_alpha"])
+        rank, alpha = rank_and_alpha(config)
         ranks, alphas = found.other(rank, alpha)
         made = LoRAConfig(
             rank=rank,
@@ -140,8 +140,7 @@ class PeftLoRA(Converter):
 def check_config(config: Mapping[str, Any]) -> None:
     """Raise `ExchangeError` for config values that have no exact form here, naming them."""
     peft_config.check(config, KINDS, REFUSED, method="LoRA")
-    peft_config.positive(config, "r", 8)
-    peft_config.positive(config, "lora_alpha", 8)
+    rank_and_alpha(config)
     for key in ("rank_pattern", "alpha_pattern"):
         for name in config.get(key) or {}:
             peft_config.positive(config[key], name, 1)
@@ -159,12 +158,18 @@ def check_config(config: Mapping[str, Any]) -> None:
         raise ExchangeError("`ensure_weight_tying` with `modules_to_save` has no form here")
 
 
+def rank_and_alpha(config: Mapping[str, Any]) -> tuple[int, float]:
+    """Return r and alpha; where a config leaves one out, peft's own default is meant."""
+    return int(peft_config.positive(config, "r", 8)), peft_config.positive(config, "lora_alpha", 8)
+
+
 def scalings(
     config: Mapping[str, Any], names: Sequence[str]
 ) -> dict[str, tuple[int, float, float]]:
     """Return rank, alpha and s of modules by their full names."""
-    ranks = peft_targets.by_pattern(config.get("rank_pattern") or {}, names, config["r"])
-    alphas = peft_targets.by_pattern(config.get("alpha_pattern") or {}, names, config["lora_alpha"])
+    rank, alpha = rank_and_alpha(config)
+    ranks = peft_targets.by_pattern(config.get("rank_pattern") or {}, names, rank)
+    alphas = peft_targets.by_pattern(config.get("alpha_pattern") or {}, names, alpha)
     stable = config.get("use_rslora")
     return {
         name: (

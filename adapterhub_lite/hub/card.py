@@ -49,6 +49,7 @@ class Subject:
         below: folder of the adapter in the repository, with a slash at its end.
         peer_task: what the other library's config calls its task, if it does.
         notes: what its users should know.
+        lacking: why other libraries' files could not be made in this home.
     """
 
     adapter: Adapter
@@ -60,6 +61,7 @@ class Subject:
     below: str = ""
     peer_task: str | None = None
     notes: Sequence[str] = ()
+    lacking: str | None = None
 
 
 def front_matter(subjects: Sequence[Subject]) -> str:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from urllib.parse import quote
 
 from adapterhub_lite import languages
 from adapterhub_lite.adapter import Adapter, Kind, Manifest, Role, Training, Underneath
+from adapterhub_lite.foreign.text import block, code, literal, markdown, prose, shell
 from adapterhub_lite.hub.card import Subject, called
 
 _CLASSES = {
@@ -39,15 +41,15 @@ def text(subject: Subject) -> str:
 
 def title(manifest: Manifest) -> str:
     """Return what an adapter is, as a heading."""
-    base = manifest.base.name
+    base = markdown(manifest.base.name)
     if manifest.kind is Kind.BILINGUAL:
         sides = (*manifest.tags(Role.SOURCE), *manifest.tags(Role.TARGET)) or manifest.tags()
         return f"{'–'.join(map(languages.name, sides))} adapter for {base}"
     spoken = _listed([languages.name(tag) for tag in manifest.tags()])
     if manifest.kind is Kind.LANGUAGE:
         return f"{spoken} adapter for {base}"
-    what = manifest.task or "domain"
-    return f"{what} adapter for {base}" + (f", trained on {spoken}" if spoken else "")
+    task = markdown(manifest.task or "domain")
+    return f"{task} adapter for {base}" + (f", trained on {spoken}" if spoken else "")
 
 
 def _opening(subject: Subject) -> str:
@@ -57,11 +59,11 @@ def _opening(subject: Subject) -> str:
     purpose = {
         Kind.LANGUAGE: f"that teaches {base} {spoken}",
         Kind.BILINGUAL: f"that teaches {base} the pair {spoken}, both at once",
-        Kind.TASK: f"for {manifest.task} on {base}, learnt from labels in {spoken}",
+        Kind.TASK: f"for {markdown(manifest.task)} on {base}, learnt from labels in {spoken}",
         Kind.DOMAIN: f"that fits {base} to a domain, in {spoken}",
     }[manifest.kind]
     sentences = [
-        f"{_article(manifest.method)} {manifest.method} adapter {purpose}.",
+        f"{_article(manifest.method)} {markdown(manifest.method)} adapter {purpose}.",
         f"The base stays as it is; the adapter adds {_size(manifest)}.",
     ]
     if subject.base_id is None:
@@ -69,9 +71,9 @@ def _opening(subject: Subject) -> str:
             "The base is not on the Hub by that name; `adapter.json` has its fingerprint."
         )
     if manifest.dataset:
-        sentences.append(f"The labels are those of {manifest.dataset}.")
+        sentences.append(f"The labels are those of {markdown(manifest.dataset)}.")
     if manifest.head and manifest.head.labels:
-        sentences.append(f"It tells apart: {', '.join(f'`{n}`' for n in manifest.head.labels)}.")
+        sentences.append(f"It tells apart: {', '.join(map(code, manifest.head.labels))}.")
     if manifest.leave_out:
         layers = _listed([str(layer) for layer in manifest.leave_out])
         sentences.append(f"Layers {layers} (counted from 0) have no adapter.")
@@ -99,7 +101,8 @@ def _together(subject: Subject) -> str:
         sentences.append("It was trained on the bare base, with no language adapter underneath.")
     if manifest.parents:
         parts = [
-            f"{p.weight:g} × {subject.names.get(p.digest, p.digest[:12])}" for p in manifest.parents
+            f"{p.weight:g} × {markdown(subject.names.get(p.digest, p.digest[:12]))}"
+            for p in manifest.parents
         ]
         sentences.append(f"It is a weighted mean: {_listed(parts)}.")
     return " ".join(sentences)
@@ -107,25 +110,26 @@ def _together(subject: Subject) -> str:
 
 def _under(subject: Subject, under: Underneath) -> str:
     spoken = _listed([languages.name(use.tag) for use in under.languages])
-    what = f"the {spoken} {under.method} adapter" if spoken else f"a {under.method} adapter"
+    method = markdown(under.method)
+    adapter = f"the {spoken} {method} adapter" if spoken else f"a {method} adapter"
     if under.source:
-        return f"{what} [{under.source}](https://huggingface.co/{under.source})"
+        return f"{adapter} {_linked(under.source, under.source)}"
     name = subject.names.get(under.digest)
-    return f"{what} `{name}@{under.digest[:12]}`" if name else f"{what} `{under.digest[:12]}`"
+    ref = f"{name}@{under.digest[:12]}" if name else under.digest[:12]
+    return f"{adapter} {code(ref)}"
 
 
 def _with_ahl(subject: Subject) -> str:
     manifest = subject.adapter.manifest
-    lines = [f"ahl pull {subject.repo}"]
+    lines = [shell("ahl", "pull", subject.repo)]
+    base = ("--base", manifest.base.name)
     spoken = manifest.tags()
     if manifest.kind is Kind.TASK and spoken:
-        lines.append(
-            f"ahl resolve {spoken[0]} TARGET --task {manifest.task} --base {manifest.base.name}"
-        )
+        lines.append(shell("ahl", "resolve", spoken[0], "TARGET", "--task", manifest.task, *base))
     elif manifest.kind is Kind.BILINGUAL and len(spoken) == 2:
-        lines.append(f"ahl resolve {spoken[0]} {spoken[1]} --task TASK --base {manifest.base.name}")
+        lines.append(shell("ahl", "resolve", *spoken, "--task", "TASK", *base))
     elif spoken:
-        lines.append(f"ahl resolve SOURCE {spoken[0]} --task TASK --base {manifest.base.name}")
+        lines.append(shell("ahl", "resolve", "SOURCE", spoken[0], "--task", "TASK", *base))
     body = "\n".join(lines)
     return (
         "With [adapterhub_lite](https://pypi.org/project/adapterhub_lite/), which finds what goes "
@@ -141,8 +145,8 @@ def _with_peer(subject: Subject) -> str:
         code = (
             "With [adapters](https://github.com/adapter-hub/adapters):\n\n```python\n"
             "from adapters import AutoAdapterModel\n\n"
-            f'model = AutoAdapterModel.from_pretrained("{base}")\n'
-            f'name = model.load_adapter("{subject.repo}")\n'
+            f"model = AutoAdapterModel.from_pretrained({literal(base)})\n"
+            f"name = model.load_adapter({literal(subject.repo)})\n"
             "model.set_active_adapters(name)\n```"
         )
     else:
@@ -151,6 +155,7 @@ def _with_peer(subject: Subject) -> str:
 
 
 def _sentence(note: str) -> str:
+    note = prose(note)
     return f"{note[:1].upper()}{note[1:]}" + ("" if note.endswith(".") else ".")
 
 
@@ -162,8 +167,8 @@ def _with_peft(subject: Subject, base: str) -> str:
         "With [peft](https://github.com/huggingface/peft):\n\n```python\n"
         "from peft import PeftModel\n"
         f"from transformers import {kind}\n\n"
-        f'base = {kind}.from_pretrained("{base}"{more})\n'
-        f'model = PeftModel.from_pretrained(base, "{subject.repo}")\n```'
+        f"base = {kind}.from_pretrained({literal(base)}{more})\n"
+        f"model = PeftModel.from_pretrained(base, {literal(subject.repo)})\n```"
     )
 
 
@@ -173,8 +178,9 @@ def _scores(subject: Subject) -> str:
         return ""
     head = "| language | data | metric | value | examples | run as |\n|---|---|---|---:|---:|---|"
     rows = [
-        f"| {languages.name(s.language)} | {_cell(s.dataset)} ({_cell(s.split)}) "
-        f"| {_cell(s.metric)} | {s.value:.3f} | {s.n} | `{called(s.composition, subject.names)}` |"
+        f"| {languages.name(s.language)} | {markdown(s.dataset)} ({markdown(s.split)}) "
+        f"| {markdown(s.metric)} | {s.value:.3f} | {s.n} "
+        f"| {code(called(s.composition, subject.names))} |"
         for s in scores[:_SHOWN_SCORES]
     ]
     more = len(scores) - _SHOWN_SCORES
@@ -189,13 +195,13 @@ def _training(training: Training | None) -> str:
         return ""
     corpora = _listed(
         [
-            f"{c.name} ({c.examples:,} examples"
+            f"{markdown(c.name)} ({c.examples:,} examples"
             + (f", {languages.name(c.language)})" if c.language else ")")
             for c in training.corpora
         ]
     )
     steps = f"{training.steps:,} steps over {training.tokens:,} tokens"
-    sentences = [f"Objective: {training.objective}, {steps}, seed {training.seed}."]
+    sentences = [f"Objective: {markdown(training.objective)}, {steps}, seed {training.seed}."]
     if corpora:
         sentences.append(f"Data: {corpora}.")
     return "## How it was trained\n\n" + " ".join(sentences)
@@ -204,10 +210,11 @@ def _training(training: Training | None) -> str:
 def _rights(manifest: Manifest) -> str:
     lines = []
     if manifest.licence or manifest.authors:
-        by = f", by {_listed(list(manifest.authors))}" if manifest.authors else ""
-        lines.append(f"## Licence\n\n{manifest.licence or 'No licence is stated'}{by}.")
+        by = f", by {_listed(list(map(markdown, manifest.authors)))}" if manifest.authors else ""
+        licence = markdown(manifest.licence or "No licence is stated")
+        lines.append(f"## Licence\n\n{licence}{by}.")
     if manifest.citation:
-        lines.append(f"## Citation\n\n{manifest.citation.strip()}")
+        lines.append(f"## Citation\n\n{block(manifest.citation)}")
     return "\n\n".join(lines)
 
 
@@ -215,25 +222,26 @@ def of_stack(adapters: Sequence[Subject], composition: str, repo: str) -> str:
     """Return the text of a card for a whole stack."""
     top = adapters[-1].adapter.manifest
     names = {str(s.adapter.digest): s.below.rstrip("/").rpartition("/")[2] for s in adapters}
-    items = "\n".join(f"- `{s.below}`: {_item(s.adapter)}" for s in adapters)
+    items = "\n".join(f"- {code(s.below)}: {_item(s.adapter)}" for s in adapters)
     return (
         f"# {title(top)}: the whole stack\n\n"
-        f"Everything that `{called(composition, names)}` needs, bottom first:\n\n{items}\n\n"
+        f"Everything that {code(called(composition, names))} needs, bottom first:\n\n{items}\n\n"
         "`stack.json` says how they go together: by digest, with the base they are for.\n\n"
         "## How to use it\n\n```bash\npip install adapterhub_lite\n"
-        f"ahl pull --stack {repo}\n```\n\n"
+        f"{shell('ahl', 'pull', '--stack', repo)}\n```\n\n"
         "puts all of it into your registry and prints the composition to run.\n"
         + _rights_of(adapters)
     )
 
 
 def _item(adapter: Adapter) -> str:
-    return f"{title(adapter.manifest)} ({adapter.manifest.method}, {_size(adapter.manifest)})"
+    manifest = adapter.manifest
+    return f"{title(manifest)} ({markdown(manifest.method)}, {_size(manifest)})"
 
 
 def _rights_of(subjects: Sequence[Subject]) -> str:
     named = {s.adapter.manifest.licence for s in subjects if s.adapter.manifest.licence}
-    return f"\n## Licence\n\n{_listed(sorted(named))}.\n" if named else ""
+    return f"\n## Licence\n\n{_listed(sorted(map(markdown, named)))}.\n" if named else ""
 
 
 def _size(manifest: Manifest) -> str:
@@ -242,7 +250,9 @@ def _size(manifest: Manifest) -> str:
 
 
 def _linked(hub_id: str | None, name: str) -> str:
-    return f"[{hub_id}](https://huggingface.co/{hub_id})" if hub_id else f"`{name}`"
+    if not hub_id:
+        return code(name)
+    return f"[{markdown(hub_id)}](https://huggingface.co/{quote(hub_id)})"
 
 
 def _article(word: str) -> str:
@@ -253,7 +263,3 @@ def _listed(items: Sequence[str]) -> str:
     if len(items) < 2:
         return "".join(items)
     return f"{', '.join(items[:-1])} and {items[-1]}"
-
-
-def _cell(words: str) -> str:
-    return " ".join(words.replace("|", "/").split())

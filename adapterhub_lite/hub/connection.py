@@ -24,7 +24,7 @@ from huggingface_hub.utils import (
     httpx,
 )
 
-from adapterhub_lite.hub import tokens
+from adapterhub_lite.hub import budget, tokens
 from adapterhub_lite.hub.failures import offline, passes, translated
 from adapterhub_lite.version import VERSION
 
@@ -60,9 +60,13 @@ class Connection:
 
     @contextmanager
     def about(self, what: object) -> Iterator[None]:
-        """Confine the token, and say failures in our words; `what` is the repository."""
+        """Confine the token, bound the answers, and say failures in our words.
+
+        `what` is the repository.
+        """
         confined = tokens.confined(self.token, self.endpoint)
-        with confined, translated(str(what), self.endpoint), _quiet():
+        counted = budget.within(self.endpoint)
+        with confined, translated(str(what), self.endpoint), counted, _quiet():
             yield
 
 

@@ -7,24 +7,21 @@ flood of empty tensors), JSON for depth and for one key twice, where two readers
 
 from __future__ import annotations
 
-import json
-import re
 import struct
-from collections import Counter
-from collections.abc import Iterator
 from math import prod
 from pathlib import Path
 from typing import Any
 
 from adapterhub_lite.errors import HubError
+from adapterhub_lite.foreign.reading import Bounds, Reader
 
 LARGEST_HEADER = 16 << 20
 MOST_TENSORS = 100_000
 LARGEST_TEXT = 4 << 20
 """Bytes of a config, manifest or card."""
 
-_OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
-"""Control characters (but tab and newline), and those that turn the direction of writing."""
+_CONFIG = Reader(HubError, bounds=Bounds(bytes=LARGEST_TEXT), controls=False)
+_HEADER = Reader(HubError, bounds=Bounds(bytes=LARGEST_HEADER, items=20 * MOST_TENSORS))
 
 _BITS = {
     "BOOL": 8,
@@ -57,29 +54,13 @@ def read_json(path: Path, shown: str) -> dict[str, Any]:
     """Return the JSON object in a file.
 
     Raises:
-        HubError: not JSON, not an object, too large or deep, or with one key twice.
+        HubError: not JSON, not an object, out of bounds (`foreign.reading`), or with text that a
+            terminal would obey.
     """
-    if path.stat().st_size > LARGEST_TEXT:
-        raise HubError(
-            f"`{shown}` has {path.stat().st_size} bytes, at most {LARGEST_TEXT} are read"
-        )
-    values = _object(path.read_bytes(), shown)
-    for text in _texts(values):
-        if _OBEYED.search(text):
-            raise HubError(f"`{shown}` holds text that a terminal would obey: {ascii(text)[:80]}")
-    return values
-
-
-def _texts(values: Any) -> Iterator[str]:
-    waiting = [values]
-    while waiting:
-        value = waiting.pop()
-        if isinstance(value, str):
-            yield value
-        elif isinstance(value, dict):
-            waiting += [*value, *value.values()]
-        elif isinstance(value, list):
-            waiting += value
+    size = path.stat().st_size
+    if size > LARGEST_TEXT:
+        raise HubError(f"`{shown}` has {size} bytes, at most {LARGEST_TEXT} are read")
+    return _CONFIG.json_object(path.read_bytes(), f"cannot read `{shown}`")
 
 
 def check_safetensors(path: Path, shown: str) -> None:
@@ -97,7 +78,7 @@ def check_safetensors(path: Path, shown: str) -> None:
         header = stream.read(length)
     if not header.startswith(b"{"):
         raise HubError(f"`{shown}` has no sound header: it does not start with `{{`")
-    tensors = _object(header, shown)
+    tensors = _HEADER.json_object(header, f"cannot read the header of `{shown}`")
     tensors.pop("__metadata__", None)
     if len(tensors) > MOST_TENSORS:
         raise HubError(f"`{shown}` has {len(tensors)} tensors, at most {MOST_TENSORS} are read")
@@ -128,23 +109,6 @@ def _place(name: str, values: Any, shown: str) -> tuple[int, int, str]:
     if not sound or stop - start != needed:
         raise HubError(f"`{shown}`: tensor `{_short(name)}` has no sound type, shape and place")
     return start, stop, name
-
-
-def _object(text: bytes, shown: str) -> dict[str, Any]:
-    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found = dict(pairs)
-        if len(found) != len(pairs):
-            twice = next(name for name, times in Counter(n for n, _ in pairs).items() if times > 1)
-            raise HubError(f"`{shown}` names `{_short(twice)}` twice")
-        return found
-
-    try:
-        values = json.loads(text, object_pairs_hook=once)
-    except (ValueError, RecursionError) as error:
-        raise HubError(f"`{shown}` is not JSON that can be read: {str(error)[:100]}") from None
-    if not isinstance(values, dict):
-        raise HubError(f"`{shown}` holds no JSON object")
-    return values
 
 
 def _short(name: str) -> str:

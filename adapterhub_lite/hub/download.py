@@ -25,11 +25,15 @@ from huggingface_hub.utils import hf_raise_for_status
 from adapterhub_lite import digests, disk
 from adapterhub_lite.errors import HomeError, HubError
 from adapterhub_lite.hub import connection as connections
+from adapterhub_lite.hub.budget import uncounted
 from adapterhub_lite.hub.connection import Connection, asked_to_wait
 from adapterhub_lite.hub.failures import passes
 from adapterhub_lite.hub.listing import Entry, Listing
 
 BLOCK = 1 << 16
+_PATIENCE, _SLOWEST = 300.0, 1000.0
+"""Seconds that any file may take, and the bytes a second that it must have beyond them."""
+
 _SPARE = 64 << 20
 """Bytes that must stay free on the disk."""
 
@@ -105,7 +109,8 @@ class Download:
         if done:
             headers["Range"] = f"bytes={done}-"
         timeout = constants.HF_HUB_DOWNLOAD_TIMEOUT
-        with get_session().stream("GET", url, headers=headers, timeout=timeout) as response:
+        asked = get_session().stream("GET", url, headers=headers, timeout=timeout)
+        with uncounted(), asked as response:
             hf_raise_for_status(response)
             self._keep(entry, stream, response)
 
@@ -116,7 +121,13 @@ class Download:
         if stream.tell() and not _goes_on(response, stream.tell()):
             stream.seek(0)
             stream.truncate()
+        end = time.monotonic() + _PATIENCE + entry.size / _SLOWEST
         for block in response.iter_raw():
+            if time.monotonic() > end:
+                raise HubError(
+                    f"the Hub sends `{entry.path}` slower than {_SLOWEST:g} bytes a second",
+                    hint="try again: what has come is kept, and the rest is asked for",
+                )
             if stream.tell() + len(block) > entry.size:
                 stream.truncate(0)
                 raise HubError(

@@ -41,8 +41,12 @@ WITHOUT_CONFIG = ("pytorch_diff.bin",)
 SAFE = frozenset({*OWN, *PEER_CONFIGS, *PEER_WEIGHTS, CARD, STACK})
 """Every name that is taken unasked."""
 
-SENT = SAFE | {"pytorch_adapter.bin", "pytorch_model_head.bin"}
+_BINS = frozenset({"pytorch_adapter.bin", "pytorch_model_head.bin"})
+SENT = SAFE | _BINS
 """Every name that is ever sent: `adapters` looks for its `.bin` first (decision 13)."""
+
+OF_PEERS = frozenset({*PEER_CONFIGS, *PEER_WEIGHTS}) | _BINS
+"""Names of the files of other libraries that a push writes."""
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _FOLDER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")

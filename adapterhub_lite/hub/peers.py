@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,23 +15,40 @@ if TYPE_CHECKING:
     from adapterhub_lite.home import Home
 
 
-def write_files(adapter: Adapter, home: Home, folder: Path) -> tuple[str | None, tuple[str, ...]]:
-    """Write another library's files of an adapter to a new folder.
+@dataclass(frozen=True, slots=True)
+class PeerFiles:
+    """What was written of an adapter for another library.
 
-    Returns the format and notes on what that library will not know; no format where the method, or
-    this config of it, has no exact form there, and then the note says why.
+    `layout` is the format, and `None` where nothing was written; then the notes say why, and
+    `lacking` says it as well where the reason lies in this home and not in the adapter: a base that
+    is not at hand, a plugin that is not here.
     """
+
+    layout: str | None
+    notes: tuple[str, ...]
+    lacking: str | None = None
+
+
+def write_files(adapter: Adapter, home: Home, folder: Path) -> PeerFiles:
+    """Write another library's files of an adapter to a new folder, if there is an exact form."""
     from adapterhub_lite import exchange
 
+    method = adapter.manifest.method
     layout = exchange.layout_for(adapter, home)
     if layout is None:
-        method = adapter.manifest.method
-        return None, (f"no other library reads method `{method}`: only `ahl` can use this one",)
+        if method not in home.plugins().methods:
+            lacking = f"no plugin here provides method `{method}`"
+            return PeerFiles(None, (f"without files for other libraries: {lacking}",), lacking)
+        note = f"no other library reads method `{method}`: only `ahl` can use this one"
+        return PeerFiles(None, (note,))
     try:
         written = exchange.export(adapter.ref, folder, home=home, to=layout)
-    except AhlError as error:  # also a base that is not at hand, whose module names are needed
-        return None, (f"without files for `{layout}`: {error.message}",)
-    return layout, written.notes
+    except ExchangeError as error:
+        return PeerFiles(None, (f"without files for `{layout}`: {error.message}",))
+    except AhlError as error:  # a base that is not at hand, whose module names are needed
+        note = f"without files for `{layout}`: {error.message}"
+        return PeerFiles(None, (note,), error.message)
+    return PeerFiles(layout, written.notes)
 
 
 def check_readable(known: Adapter) -> None:

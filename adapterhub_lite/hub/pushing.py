@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING
 from huggingface_hub.errors import HfHubHTTPError
 
 from adapterhub_lite.errors import HubError, UsageError
-from adapterhub_lite.hub import commits, seen, staging
+from adapterhub_lite.hub import commits, leaving, seen, staging
 from adapterhub_lite.hub.commits import Change, Made
 from adapterhub_lite.hub.connection import Connection, address_of, connect, patiently
 from adapterhub_lite.hub.download import Progress
 from adapterhub_lite.hub.failures import status_of
+from adapterhub_lite.hub.leaving import Part
 from adapterhub_lite.hub.names import CARD, check_repo
 from adapterhub_lite.hub.seen import Seen
 from adapterhub_lite.hub.staging import Staged
@@ -65,6 +66,7 @@ class Parcel:
     files: tuple[Staged, ...]
     digests: tuple[str, ...]
     title: str
+    parts: tuple[Part, ...] = ()
     composition: str | None = None
     notes: tuple[str, ...] = ()
 
@@ -115,7 +117,8 @@ def push(
         progress: called with file, bytes so far and bytes in all.
 
     Raises:
-        HubError: offline, no right to, or somebody else changed the repository.
+        HubError: offline, no right to, somebody else changed the repository, or it has other
+            libraries' files of other weights, whose successors this home cannot make.
         WeightsError: the adapter is remote, or damaged.
     """
     wish = Wish(
@@ -127,7 +130,8 @@ def push(
         if with_card:
             staging.write_card(folder, subject)
         files = staging.collect(folder)
-        parcel = Parcel(files, (adapter.digest,), f"Push {adapter.name}", notes=notes)
+        parts = (Part("", subject.lacking),)
+        parcel = Parcel(files, (adapter.digest,), f"Push {adapter.name}", parts, notes=notes)
         return send(parcel, repo, home=home, wish=wish)
 
 
@@ -160,6 +164,7 @@ def send(parcel: Parcel, repo: str, *, home: Home, wish: Wish) -> Pushed:
     wanted = commits.change(parcel.files, parent)
     if not wish.with_card:
         wanted = replace(wanted, remove=tuple(p for p in wanted.remove if p != CARD))
+    wanted, left = leaving.settle(wanted, parcel.parts, connection)
     if wanted and not wish.create_pr:
         _check_seen(home, connection, wanted)
     made = _commit(connection, parcel, wanted, wish) if wanted else Made(parent.commit, "")
@@ -177,6 +182,7 @@ def send(parcel: Parcel, repo: str, *, home: Home, wish: Wish) -> Pushed:
         url=made.url or f"{connection.endpoint}/{repo}/tree/{made.commit}",
         pull_request=made.pull_request,
         dry_run=False,
+        notes=(*planned.notes, *left),
     )
 
 

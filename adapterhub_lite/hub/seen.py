@@ -17,6 +17,7 @@ from pathlib import Path
 
 from adapterhub_lite import disk, records
 from adapterhub_lite.errors import HomeError
+from adapterhub_lite.foreign.reading import RECORD, Reader
 
 FILE = "hub.json"
 FORMAT = 1
@@ -64,13 +65,18 @@ def _identity(entry: Seen) -> tuple[str, ...]:
     return (entry.endpoint, entry.repo, entry.commit, entry.asked)
 
 
+_READER = Reader(
+    HomeError, bounds=RECORD, hint="remove it: it only records what was pulled and pushed"
+)
+
+
 def _read(home: Path) -> tuple[Seen, ...]:
     path = home / FILE
     try:
-        found = records.reader(_All)(json.loads(path.read_text(encoding="utf-8")), "record")
+        found = records.reader(_All)(_READER.json_file(path), "record")
     except FileNotFoundError:
         return ()
-    except (OSError, ValueError, records.RecordError) as error:
+    except records.RecordError as error:
         raise HomeError(
             f"`{path}` cannot be read: {error}",
             hint="remove it: it only records what was pulled and pushed",

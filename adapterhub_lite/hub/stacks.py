@@ -25,6 +25,7 @@ from adapterhub_lite.hub import card, card_text, pulling, pushing, seen, staging
 from adapterhub_lite.hub.card import Subject
 from adapterhub_lite.hub.connection import Connection, address_of, connect
 from adapterhub_lite.hub.download import Progress
+from adapterhub_lite.hub.leaving import Part
 from adapterhub_lite.hub.listing import Entry, Listing, listing
 from adapterhub_lite.hub.names import (
     CARD,
@@ -103,6 +104,7 @@ def push_stack(
             staging.collect(folder),
             tuple(adapter.digest for adapter in adapters),
             f"Push a stack of {len(adapters)} adapters",
+            tuple(Part(subject.below, subject.lacking) for subject in subjects),
             composition=lock.composition,
             notes=(*missing, *notes),
         )

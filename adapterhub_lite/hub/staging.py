@@ -8,20 +8,21 @@ link, a hidden file or a stray one beside them never gets here.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from adapterhub_lite import digests
+from adapterhub_lite import base_names, digests
 from adapterhub_lite import manifest as manifests
 from adapterhub_lite.adapter import Adapter, Score
 from adapterhub_lite.errors import HubError, RefError
+from adapterhub_lite.foreign.reading import Reader
 from adapterhub_lite.hub import card, card_text, peers
 from adapterhub_lite.hub.card import Subject
 from adapterhub_lite.hub.listing import Entry
 from adapterhub_lite.hub.names import CARD, PEER_CONFIGS, SENT
+from adapterhub_lite.hub.peers import PeerFiles
 
 if TYPE_CHECKING:
     from adapterhub_lite.home import Home
@@ -55,11 +56,11 @@ def stage_adapter(
     target = folder / below
     target.mkdir(parents=True, exist_ok=True)
     _copy_own(adapter, home, target)
-    layout, notes = _add_peer(adapter, home, folder, target)
-    subject = _subject(adapter, home, layout, repo=repo, below=below)
-    if layout is not None:
-        subject = replace(subject, peer_task=_task(target), notes=notes)
-    return subject, notes
+    made = _add_peer(adapter, home, folder, target)
+    subject = _subject(adapter, home, made.layout, repo=repo, below=below)
+    if made.layout is not None:
+        return replace(subject, peer_task=_task(target), notes=made.notes), made.notes
+    return replace(subject, lacking=made.lacking), made.notes
 
 
 def write_card(folder: Path, subject: Subject) -> None:
@@ -100,21 +101,22 @@ def _copy_own(adapter: Adapter, home: Home, target: Path) -> None:
     (target / manifests.FILE).write_text(manifests.dumps(adapter.manifest), encoding="utf-8")
 
 
-def _add_peer(
-    adapter: Adapter, home: Home, folder: Path, target: Path
-) -> tuple[str | None, tuple[str, ...]]:
+def _add_peer(adapter: Adapter, home: Home, folder: Path, target: Path) -> PeerFiles:
     aside = folder.with_name(f"{folder.name}-peer-{adapter.digest[: digests.SHORT]}")
-    layout, notes = peers.write_files(adapter, home, aside)
-    for path in sorted(aside.iterdir()) if layout else ():
+    made = peers.write_files(adapter, home, aside)
+    for path in sorted(aside.iterdir()) if made.layout else ():
         if path.name in SENT and path.name != CARD and path.is_file() and not path.is_symlink():
             path.rename(target / path.name)
-    return layout, notes
+    return made
+
+
+_READER = Reader(HubError)
 
 
 def _task(folder: Path) -> str | None:
     """Return what the other library's config calls its task (peft does)."""
     config = folder / PEER_CONFIGS[0]
-    values = json.loads(config.read_text(encoding="utf-8")) if config.exists() else {}
+    values = _READER.json_object_file(config) if config.exists() else {}
     task = values.get("task_type")
     return task if isinstance(task, str) else None
 
@@ -133,15 +135,19 @@ def _subject(adapter: Adapter, home: Home, layout: str | None, *, repo: str, bel
 
 
 def base_id(adapter: Adapter, home: Home) -> str | None:
-    """Return the Hub id of an adapter's base; none where it is only a folder of this home."""
-    name = adapter.manifest.base.name
+    """Return the Hub id of an adapter's base, if it has one.
+
+    Whether it is on the Hub is no question of what is in this home: a name of two parts is an id,
+    and so are the old names that the Hub redirects.  Any other name is one that somebody gave.
+    """
+    base = adapter.manifest.base
+    if base.name.count("/") == 1 or base.revision or base_names.current(base.name) != base.name:
+        return base.name
     try:
-        location = home.registry.base(name).location
+        entry = home.registry.base(base.name)
     except RefError:
-        location = None
-    if location is None or "/" in name:
-        return name
-    return None if (home.path / location).exists() else location
+        return None
+    return entry.location if entry.identity.revision else None
 
 
 def _scores(adapter: Adapter, home: Home) -> list[Score]:

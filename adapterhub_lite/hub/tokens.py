@@ -3,7 +3,7 @@
 The client sends its stored token to whatever `HF_ENDPOINT` names, follows `Link: rel="next"` with
 it to any host, and posts it to the address that an upload's answer gives for verification.  Here a
 token belongs to one origin (scheme, host, port); a hook on every request of the client takes it off
-where a request goes elsewhere.
+where a request goes elsewhere.  The hooks that bound what a Hub answers are put there as well.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from urllib.parse import urlsplit
 
 from huggingface_hub import constants, get_token, set_client_factory
 from huggingface_hub.utils import _http
+
+from adapterhub_lite.hub import budget
 
 DEFAULT = "https://huggingface.co"
 
@@ -52,12 +54,13 @@ def choose(endpoint: str, given: str | None) -> str | None:
 @contextmanager
 def confined(token: str | None, endpoint: str) -> Iterator[None]:
     """Let a token go to this endpoint and no other as long as the block runs, in any thread."""
+    with _lock:
+        _install()
     if token is None:
         yield
         return
     here = origin(endpoint)
     with _lock:
-        _install()
         _owners.setdefault(token, Counter())[here] += 1
     try:
         yield
@@ -86,7 +89,11 @@ def _install() -> None:
     def factory() -> Any:
         client = before()
         hooks = client.event_hooks
-        client.event_hooks = {**hooks, "request": [*hooks.get("request", []), strip_elsewhere]}
+        client.event_hooks = {
+            **hooks,
+            "request": [*hooks.get("request", []), strip_elsewhere, budget.on_request],
+            "response": [*hooks.get("response", []), budget.on_answer],
+        }
         return client
 
     factory.guarded = True  # type: ignore[attr-defined]

@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from adapterhub_lite.errors import MethodError
 from adapterhub_lite.families import BLOCK_PARTS
 from adapterhub_lite.methods.base import Flow, Method, ModelShape, Site, Weights
-from adapterhub_lite.methods.config import MethodConfig, option
+from adapterhub_lite.methods.config import SMALLEST_REDUCTION, MethodConfig, option
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -53,11 +53,13 @@ class BottleneckConfig(MethodConfig):
         "pfeiffer",
         "after the feed-forward block, after both blocks, or beside the feed-forward block",
     )
-    reduction: float = option(16.0, "hidden size / bottleneck size")
+    reduction: float = option(16.0, "hidden size / bottleneck size", at_least=SMALLEST_REDUCTION)
     activation: str = option("relu", f"non-linearity: {', '.join(ACTIVATIONS)}")
     scale: float = option(1.0, "factor on the up-projection's output")
     invertible: bool = option(False, "add the invertible part at the embeddings")
-    invertible_reduction: float = option(2.0, "half hidden size / size inside the coupling")
+    invertible_reduction: float = option(
+        2.0, "half hidden size / size inside the coupling", at_least=SMALLEST_REDUCTION
+    )
     init: Literal["zero", "bert"] = option(
         "zero", "up-projection at zero (identity), or all weights from N(0, 0.02) as BERT's"
     )
@@ -68,7 +70,10 @@ class BottleneckConfig(MethodConfig):
         omit_default=True,
     )
     reductions: tuple[float, ...] = option(
-        (), "a reduction for every layer, in place of `reduction`", omit_default=True
+        (),
+        "a reduction for every layer, in place of `reduction`",
+        omit_default=True,
+        at_least=SMALLEST_REDUCTION,
     )
     blocks: tuple[str, ...] = option(
         (), "blocks that are touched, in place of the placement's", omit_default=True

@@ -7,6 +7,7 @@ A config survives JSON, refuses unknown keys and wrong types by name, and lists 
 from __future__ import annotations
 
 import json
+import math
 import types
 import typing
 from collections.abc import Iterable, Mapping
@@ -14,16 +15,37 @@ from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, Self
 
 from adapterhub_lite.errors import MethodError, near
+from adapterhub_lite.foreign.reading import Reader
+
+_READER = Reader(MethodError)
 
 
-def option(default: Any, help: str, *, omit_default: bool = False) -> Any:
+WIDEST = 65_536
+"""The largest rank, length or inner width that is taken: what is larger is no adapter."""
+
+SMALLEST_REDUCTION = 1 / 64
+"""The smallest factor that sizes are divided by: below it, no adapter is smaller than its base."""
+
+
+def option(
+    default: Any,
+    help: str,
+    *,
+    omit_default: bool = False,
+    at_least: float = -math.inf,
+    at_most: float = math.inf,
+) -> Any:
     """Return a dataclass field with a default and the one-line help that `ahl methods` shows.
 
     Args:
         omit_default: leave the field out of `to_mapping` at its default, so that configs (and
             their digests) from before the field existed stay what they were.
+        at_least: the smallest number that makes sense; of a tuple, for each of its numbers.
+        at_most: the largest one: tensors are made of these sizes.
     """
-    return field(default=default, metadata={"help": help, "omit_default": omit_default})
+    bounds = (at_least, at_most)
+    metadata = {"help": help, "omit_default": omit_default, "bounds": bounds}
+    return field(default=default, metadata=metadata)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +64,10 @@ class MethodConfig:
 
     def __post_init__(self) -> None:
         self.check()
+        for f in fields(self):
+            value = getattr(self, f.name)
+            if not isinstance(value, (str, bool)):
+                _check_numbers(f"`{type(self).__name__}.{f.name}`", value, f.metadata)
 
     def check(self) -> None:
         """Raise `MethodError` for values that make no sense; override to add checks."""
@@ -94,6 +120,19 @@ class MethodConfig:
         ]
 
 
+def _check_numbers(name: str, value: Any, metadata: Mapping[str, Any]) -> None:
+    """Refuse numbers that are not finite, have more than 64 bits, or are out of their bounds."""
+    low, high = metadata.get("bounds", (-math.inf, math.inf))
+    for number in value if isinstance(value, tuple) else (value,):
+        if isinstance(number, (int, float)) and not isinstance(number, bool):
+            if not low <= number <= high:
+                limit = f"at least {low:g}" if number < low else f"at most {high:g}"
+                raise MethodError(f"{name} must be {limit}, found {number:g}")
+            if not -_LARGE <= number < _LARGE:
+                raise MethodError(f"{name} must be a finite number of 64 bits, found {number:g}")
+
+
+_LARGE = 1 << 63
 _HINTS: dict[type, dict[str, Any]] = {}
 
 
@@ -112,8 +151,8 @@ def _plain(value: Any) -> Any:
 
 def _from_text(text: str) -> Any:
     try:
-        return json.loads(text)
-    except ValueError:
+        return _READER.json(text, f"`{text}`")
+    except MethodError:
         return text.split(",") if "," in text else text
 
 

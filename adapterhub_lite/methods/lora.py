@@ -19,7 +19,7 @@ from adapterhub_lite.errors import MethodError
 from adapterhub_lite.families import LINEAR_PARTS, LOGITS, WORDS
 from adapterhub_lite.methods import places
 from adapterhub_lite.methods.base import Flow, Method, ModelShape, Site, Weights
-from adapterhub_lite.methods.config import MethodConfig, option
+from adapterhub_lite.methods.config import WIDEST, MethodConfig, option
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 class LoRAConfig(MethodConfig):
     """Config of `lora`."""
 
-    rank: int = option(8, "r, the rank of the change")
+    rank: int = option(8, "r, the rank of the change", at_most=WIDEST)
     alpha: float = option(16.0, "scaling: alpha / r, or alpha / sqrt(r) with `rank_stabilised`")
     rank_stabilised: bool = option(False, "scale by alpha / sqrt(r)")
     dropout: float = option(0.0, "dropout on the input of A, in training")
@@ -63,8 +63,8 @@ class LoRAConfig(MethodConfig):
                 )
         places.check_sites(self.sites, "lora", outside=True)
         for rank in places.numbers(self.ranks, "lora").values():
-            if not rank.is_integer():
-                raise MethodError(f"`lora` needs whole ranks, found {rank}")
+            if not rank.is_integer() or rank > WIDEST:
+                raise MethodError(f"`lora` needs whole ranks up to {WIDEST}, found {rank:g}")
         places.numbers(self.alphas, "lora")
         if any(a >= b for a, b in zip(self.tokens, self.tokens[1:], strict=False)):
             raise MethodError("`lora` needs `tokens` in rising order, each once")

@@ -76,7 +76,7 @@ def numbers(texts: tuple[str, ...], method: str) -> dict[str, float]:
             found[key] = float(number)
         except ValueError:
             equals = ""
-        if not equals or not key or found[key] <= 0:
+        if not equals or not key or not 0 < found[key] < float("inf"):
             raise MethodError(f"`{method}` needs `SITE=NUMBER`, a positive one, found `{text}`")
     return found
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from adapterhub_lite.errors import MethodError
 from adapterhub_lite.methods.base import Flow, Memory, Method, ModelShape, Site, Weights
-from adapterhub_lite.methods.config import MethodConfig, option
+from adapterhub_lite.methods.config import WIDEST, MethodConfig, option
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 class PrefixConfig(MethodConfig):
     """Config of `prefix`."""
 
-    length: int = option(30, "vectors a layer")
+    length: int = option(30, "vectors a layer", at_most=WIDEST)
     reparameterise: bool = option(False, "make the vectors by a small network while training")
-    inner: int = option(512, "width inside that network")
+    inner: int = option(512, "width inside that network", at_most=WIDEST)
     gate: bool = option(
         False, "attend to the prefix by itself, scaled from zero: starts as identity"
     )

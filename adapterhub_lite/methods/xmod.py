@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from adapterhub_lite.errors import MethodError
 from adapterhub_lite.methods.base import Flow, Method, Site, Weights
-from adapterhub_lite.methods.config import MethodConfig, option
+from adapterhub_lite.methods.config import SMALLEST_REDUCTION, MethodConfig, option
 from adapterhub_lite.modular import MODULE
 
 if TYPE_CHECKING:
@@ -37,7 +37,9 @@ NAME = "shared.name"
 class XmodConfig(MethodConfig):
     """Config of `xmod`."""
 
-    reduction: float = option(2.0, "hidden size / size inside the module")
+    reduction: float = option(
+        2.0, "hidden size / size inside the module", at_least=SMALLEST_REDUCTION
+    )
     activation: str = option("gelu", f"non-linearity: {', '.join(ACTIVATIONS)}")
 
     def check(self) -> None:

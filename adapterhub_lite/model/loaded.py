@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -28,7 +29,7 @@ from adapterhub_lite.adapter import (
     Underneath,
     WeightsFile,
 )
-from adapterhub_lite.errors import BaseMismatchError, WeightsError
+from adapterhub_lite.errors import BaseMismatchError, MethodError, WeightsError
 from adapterhub_lite.methods.base import Method, Site
 from adapterhub_lite.model.anatomy import Anatomy
 from adapterhub_lite.model.module_tables import module_weights
@@ -147,12 +148,9 @@ def load_adapter(
     check_base(adapter.name, manifest, identity)
     method = plugins.method(manifest.method, manifest.provider)
     config = method.Config.from_mapping(manifest.config)
-    weights = dict(
-        method.bind(
-            read_weights(home.folder_of(adapter), manifest), partial(module_weights, anatomy)
-        )
-    )
     expected = expected_shapes(anatomy, method, config, manifest, plugins)
+    stored = read_weights(home.folder_of(adapter), manifest, expected)
+    weights = dict(method.bind(stored, partial(module_weights, anatomy)))
     check_weights(adapter.name, weights, expected)
     method.check_weights(adapter.name, config, weights)
     return LoadedAdapter(
@@ -188,11 +186,18 @@ def check_base(name: str, manifest: Manifest, identity: BaseIdentity) -> None:
     )
 
 
-def read_weights(folder: Path, manifest: Manifest) -> dict[str, Tensor]:
+def read_weights(
+    folder: Path, manifest: Manifest, expected: Mapping[str, Sequence[int]] | None = None
+) -> dict[str, Tensor]:
     """Read a folder's safetensors file, which must be the one that the manifest records.
 
+    Args:
+        expected: shapes by name (`expected_shapes`), of which a sparse tensor's must be one;
+            `None` where no base is at hand (`sparse.unpacked`).
+
     Raises:
-        WeightsError: missing, damaged, or others than recorded, by size or SHA-256.
+        WeightsError: missing, damaged, others than recorded, by size or SHA-256, or with a sparse
+            tensor of another shape.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -207,7 +212,7 @@ def read_weights(folder: Path, manifest: Manifest) -> dict[str, Tensor]:
                 hint="`ahl verify` lists damaged adapters; pull or add it again",
             )
         if manifest.weights is None:
-            return unpacked(load_file(path), path)
+            return unpacked(load_file(path), path, expected)
         before, found = checked_files.stamp(path), checked_files.sha256(path)
         if found != manifest.weights.sha256:
             raise WeightsError(
@@ -218,7 +223,7 @@ def read_weights(folder: Path, manifest: Manifest) -> dict[str, Tensor]:
         weights = load_file(path)
         if checked_files.stamp(path) != before:
             raise WeightsError(f"`{path}` changed while it was read", hint="try again")
-        return unpacked(weights, path)
+        return unpacked(weights, path, expected)
     except (OSError, SafetensorError) as error:
         raise WeightsError(
             f"cannot read `{path}`: {error}", hint="`ahl verify` lists damaged adapters"
@@ -245,13 +250,24 @@ def expected_shapes(
 def _expected_shapes(
     anatomy: Anatomy, method: Method, config: Any, manifest: Manifest, plugins: Plugins
 ) -> dict[str, torch.Size]:
-    with torch.device("meta"):
+    with torch.device("meta"), _sizes_that_can_be(method, config):
         tensors = _initial(anatomy, method, config, manifest.leave_out)
         if manifest.head is not None:
             task_type = plugins.task_type(manifest.head.type)
             head = task_type.init_head(manifest.head, manifest.base)
             tensors |= {HEAD + key: tensor for key, tensor in head.items()}
     return {key: tensor.shape for key, tensor in tensors.items()}
+
+
+@contextmanager
+def _sizes_that_can_be(method: Method, config: Any) -> Iterator[None]:
+    """Say it of a config when torch cannot make even empty tensors of its sizes."""
+    try:
+        yield
+    except (RuntimeError, TypeError, ValueError, OverflowError, ArithmeticError) as error:
+        raise MethodError(
+            f"no tensors have the sizes that `{method.name}` needs for {config}: {error}"
+        ) from error
 
 
 def check_weights(

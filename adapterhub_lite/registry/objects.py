@@ -8,7 +8,6 @@ place is whole.
 from __future__ import annotations
 
 import hashlib
-import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -21,6 +20,7 @@ from adapterhub_lite.adapter import Manifest
 from adapterhub_lite.digests import SHORT
 from adapterhub_lite.errors import AhlError, ManifestError, WeightsError
 from adapterhub_lite.foreign import text
+from adapterhub_lite.foreign.reading import Reader
 
 STAGING = ".staging"
 _BLOCK = 1 << 20
@@ -135,10 +135,7 @@ def compare(place: str, wanted: tuple[str, int], found: tuple[str, int]) -> None
 
 def read_manifest(text: bytes, digest: str, place: str) -> Manifest:
     """Return the manifest of an object, whose digest must be the object's name."""
-    try:
-        manifest = manifests.from_json(json.loads(text))
-    except ValueError as error:
-        raise ManifestError(f"`{place}` is not JSON: {error}") from None
+    manifest = manifests.from_json(Reader(ManifestError).json(text, f"cannot read `{place}`"))
     if (found := manifests.digest(manifest)) != digest:
         raise ManifestError(f"`{place}` has digest {found[:SHORT]}, expected {digest[:SHORT]}")
     return manifest

@@ -5,7 +5,6 @@ A manifest is immutable and known by its digest, so one that was read before is 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
@@ -17,6 +16,7 @@ from adapterhub_lite import manifest as manifests
 from adapterhub_lite.adapter import Adapter, BaseIdentity, Manifest, Role, Score
 from adapterhub_lite.digests import Digest
 from adapterhub_lite.errors import RegistryError, UsageError
+from adapterhub_lite.foreign.reading import Reader
 from adapterhub_lite.foreign.text import command
 from adapterhub_lite.names import check_name
 
@@ -116,6 +116,9 @@ def adapter(row: Any, *, damaged: bool = False) -> Adapter:
     )
 
 
+READER = Reader(RegistryError, hint="`ahl verify` lists what is damaged")
+
+
 @lru_cache(maxsize=4096)
 def parse(digest: str, text: str) -> Manifest:
     """Return the manifest that a row's text spells.
@@ -124,19 +127,14 @@ def parse(digest: str, text: str) -> Manifest:
         RegistryError: the text is no manifest, or not the one that `digest` is of; `ahl verify`
             shows all such rows.
     """
-    if digests.of_bytes(text.encode()) != digest:
+    record = f"the record of adapter {digest[: digests.SHORT]}"
+    if digests.of_bytes(text.encode(errors="replace")) != digest:
         raise RegistryError(
-            f"the record of adapter {digest[: digests.SHORT]} was changed: its digest is now "
-            f"{digests.of_bytes(text.encode())[: digests.SHORT]}",
+            f"{record} was changed: its digest is now "
+            f"{digests.of_bytes(text.encode(errors='replace'))[: digests.SHORT]}",
             hint="`ahl verify` lists what is damaged",
         )
-    try:
-        return manifests.from_json(json.loads(text))
-    except ValueError as error:
-        raise RegistryError(
-            f"the record of adapter {digest[: digests.SHORT]} is damaged ({error})",
-            hint="`ahl verify` lists what is damaged",
-        ) from None
+    return manifests.from_json(READER.record(text, f"{record} is damaged"))
 
 
 def check_columns(adapter: Adapter, asked: Mapping[str, Any], tags: Sequence[str] | None) -> None:
@@ -185,15 +183,11 @@ def base_entry(row: Any) -> BaseEntry:
 
 
 def _files(row: Any) -> dict[str, str]:
-    try:
-        files = json.loads(row.files or "{}")
-    except (ValueError, RecursionError):
-        files = None
-    if not isinstance(files, dict) or not all(isinstance(v, str) for v in files.values()):
-        raise RegistryError(
-            f"the record of base `{row.name}` is damaged: its files are no JSON object of digests",
-            hint="restore `registry.db` from a backup",
-        )
+    record = f"the record of base `{row.name}` is damaged: its files are no JSON object of digests"
+    reader = Reader(RegistryError, hint="restore `registry.db` from a backup")
+    files = reader.json_object(row.files or "{}", record)
+    if not all(isinstance(digest, str) for digest in files.values()):
+        raise RegistryError(record, hint=reader.hint)
     return files
 
 

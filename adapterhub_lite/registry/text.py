@@ -6,7 +6,6 @@ out: they follow from the rest.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
@@ -46,7 +45,7 @@ def _adapters(connection: Connection) -> Iterator[str]:
             "name": row.name,
             "remote": row.remote,
             "added": row.added.isoformat(),
-            "manifest": json.loads(row.manifest),
+            "manifest": rows.READER.record(row.manifest, f"record of {row.digest}"),
         }
         yield _line("adapter", values)
 

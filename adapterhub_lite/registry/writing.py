@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, Table, delete, func, insert, select, update
 
 from adapterhub_lite import digests
+from adapterhub_lite import manifest as manifests
 from adapterhub_lite.adapter import BaseIdentity, Score
 from adapterhub_lite.errors import RegistryError
 from adapterhub_lite.foreign.text import command
@@ -46,6 +47,8 @@ class Adder:
     def _batch(self, batch: Sequence[Addition]) -> int:
         now = datetime.now(UTC)
         spelt = [rows.spell(addition.manifest) for addition in batch]
+        for addition, (_, text) in zip(batch, spelt, strict=True):
+            manifests.check(addition.manifest, text)
         known = self._known([digest for digest, _ in spelt])
         adapters: list[dict[str, Any]] = []
         languages: list[dict[str, Any]] = []

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from adapterhub_lite.tasks.files import fail, written_lines
 from adapterhub_lite.tasks.rows import UPOS, Rows
+from adapterhub_lite.tasks.tables import DOCUMENT, LINES
 
 if TYPE_CHECKING:
     from adapterhub_lite.tasks.formats import Layout
@@ -109,10 +110,10 @@ def objects(
     if layout.format == "jsonl":
         for item in predictions:
             assert item.line is not None
-            record = {**json.loads(lines[item.line - 1]), name: value(item)}
+            record = {**LINES.json_object(lines[item.line - 1], str(path)), name: value(item)}
             lines[item.line - 1] = json.dumps(record, ensure_ascii=False)
         return encoding.encode(encoding.newline.join(lines))
-    document = json.loads("\n".join(lines))
+    document = DOCUMENT.json("\n".join(lines), str(path))
     records = document["data"] if isinstance(document, dict) else document
     changed = [
         {**record, name: value(item)} for record, item in zip(records, predictions, strict=True)

@@ -7,12 +7,13 @@ the sentences in it, `sentences` takes them out.
 from __future__ import annotations
 
 import csv
-import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from adapterhub_lite.errors import DataError
+from adapterhub_lite.foreign.reading import LINE, Reader
 from adapterhub_lite.tasks.sample import sample
 
 _SAMPLE = 2_000
@@ -69,6 +70,9 @@ def _share(lines: Sequence[str], of: Callable[[str], object]) -> float:
     return sum(bool(of(line)) for line in lines) / len(lines)
 
 
+_LINES = Reader(DataError, bounds=LINE)
+
+
 def _json(lines: Sequence[str]) -> Annotation | None:
     if _share(lines[:10], _is_object) == 1:
         return Annotation("JSON lines", _share(lines, lambda s: s[0] == "{"), _from_json_lines)
@@ -80,9 +84,10 @@ def _json(lines: Sequence[str]) -> Annotation | None:
 
 def _is_object(line: str) -> bool:
     try:
-        return line[0] == "{" and isinstance(json.loads(line), dict)
-    except ValueError:
+        _LINES.json_object(line, "")
+    except DataError:
         return False
+    return True
 
 
 def _conllu(lines: Sequence[str]) -> Annotation | None:
@@ -216,7 +221,7 @@ def _blocks(lines: Sequence[str]) -> Iterator[list[str]]:
 
 
 def _from_json_lines(lines: Sequence[str]) -> list[str]:
-    records = [json.loads(line) for line in lines if line.strip()]
+    records = (_LINES.json_object(line, "") for line in lines if line.strip() and _is_object(line))
     return [text for record in records if (text := _text_of(record))]
 
 

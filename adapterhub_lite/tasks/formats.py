@@ -19,13 +19,13 @@ leaves two formats open.  `--format` overrules all of it.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from adapterhub_lite.errors import UsageError, near
+from adapterhub_lite.errors import DataError, UsageError, near
+from adapterhub_lite.foreign.reading import DATA, Reader
 from adapterhub_lite.tasks import fields
 from adapterhub_lite.tasks.files import Line
 from adapterhub_lite.tasks.rows import Rows, described, has_tags, holds_texts, rows_of
@@ -141,8 +141,8 @@ def _json(path: Path, written: Sequence[Line]) -> str | None:
 
 def _parsed(text: str) -> object:
     try:
-        value: object = json.loads(text)
-    except ValueError:
+        value: object = Reader(DataError, bounds=DATA).json(text, "")
+    except DataError:
         return None
     return value
 

@@ -146,7 +146,8 @@ def _table_rows(path: Path, lines: Sequence[Line], mark: str) -> list[Row]:
     try:
         return _rows(lines, mark)
     except csv.Error as error:
-        opening = next(line.number for line in lines if '"' in line.text)
+        marks = ('"', "\r")
+        opening = next((n.number for n in lines if any(m in n.text for m in marks)), None)
         fail(path, opening, f"not CSV with {name_of(mark)} between columns: {error}")
 
 

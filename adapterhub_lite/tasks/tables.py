@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,12 +9,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from adapterhub_lite.errors import DataError
+from adapterhub_lite.foreign.reading import DATA, LINE, Reader
 from adapterhub_lite.tasks import fields as names_of
 from adapterhub_lite.tasks.files import Line, fail, read_lines
 from adapterhub_lite.tasks.formats import Layout, is_document, table_layout
 from adapterhub_lite.tasks.separated import Separated, name_of
 
 log = logging.getLogger(__name__)
+
+LINES = Reader(DataError, bounds=LINE)
+DOCUMENT = Reader(DataError, bounds=DATA)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,20 +42,19 @@ def json_objects(path: Path, lines: Sequence[Line]) -> Iterator[tuple[int, dict[
         if not line.text.strip():
             continue
         try:
-            value = json.loads(line.text)
-        except ValueError as error:
-            fail(path, line.number, f"not JSON: {error}")
-        if not isinstance(value, dict):
-            fail(path, line.number, f"expected a JSON object, found {type(value).__name__}")
-        yield line.number, value
+            yield line.number, LINES.json_object(line.text, "")
+        except DataError as error:
+            fail(path, line.number, error.message)
 
 
 def json_document(path: Path, lines: Sequence[Line]) -> list[Any]:
     """Return the items of a JSON document: a list, or an object with a list `data`."""
     try:
-        value = json.loads("\n".join(line.text for line in lines))
-    except json.JSONDecodeError as error:
-        fail(path, lines[0].number - 1 + error.lineno, f"not JSON: {error}")
+        value = DOCUMENT.json("\n".join(line.text for line in lines), "")
+    except DataError as error:
+        line = error.facts.get("line")
+        number = lines[0].number - 1 + line if isinstance(line, int) else None
+        fail(path, number, error.message)
     items = value["data"] if is_document(value) else value
     if not isinstance(items, list) or not items:
         fail(path, None, "expected a list of objects, or an object with a list `data`, not empty")

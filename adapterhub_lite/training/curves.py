@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from adapterhub_lite import disk
+from adapterhub_lite.errors import TrainingError
+from adapterhub_lite.foreign.reading import Reader
 
 FILE = "curve.jsonl"
 
@@ -37,12 +39,15 @@ def read(folder: Path) -> list[Record]:
     return sorted(records, key=lambda record: (record.get("round", 0), record["step"]))
 
 
+_LINES = Reader(TrainingError, as_python=True)
+
+
 def _record(line: str) -> Record | None:
     try:
-        record = json.loads(line)
-    except ValueError:
+        record: Record = _LINES.json_object(line, FILE)
+    except TrainingError:
         return None
-    return record if isinstance(record, dict) and isinstance(record.get("step"), int) else None
+    return record if isinstance(record.get("step"), int) else None
 
 
 @dataclass(slots=True)

@@ -28,6 +28,7 @@ from transformers import (
 
 from adapterhub_lite import disk
 from adapterhub_lite.errors import HomeError, TrainingError
+from adapterhub_lite.foreign.reading import RECORD, Reader
 from adapterhub_lite.model.base import Base
 from adapterhub_lite.tasks.base import Batch, Objective
 from adapterhub_lite.tasks.forward import task_logits
@@ -215,7 +216,7 @@ def _move_best(checkpoint: Path) -> None:
 
     `Trainer` remembers the best checkpoint by its whole path, and would go on without it.
     """
-    state = json.loads((checkpoint / STATE).read_text(encoding="utf-8"))
+    state = _STATE.json_object_file(checkpoint / STATE)
     best = state.get("best_model_checkpoint")
     if best and Path(best).parent != checkpoint.parent:
         state["best_model_checkpoint"] = str(checkpoint.parent / Path(best).name)
@@ -257,6 +258,9 @@ def _arguments(settings: Settings, folder: Path, watch: Watch | None) -> Trainin
     return arguments
 
 
+_STATE = Reader(TrainingError, bounds=RECORD, as_python=True)  # a loss may be NaN
+
+
 def last_checkpoint(folder: Path) -> Path | None:
     """Return the newest checkpoint that was written to its end, and remove half-written ones.
 
@@ -268,8 +272,8 @@ def last_checkpoint(folder: Path) -> Path | None:
     )
     for path in reversed(found):
         try:
-            json.loads((path / STATE).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            _STATE.json_file(path / STATE)
+        except (OSError, TrainingError):
             shutil.rmtree(path)
         else:
             return path

@@ -25,6 +25,7 @@ from typing import Any, NoReturn
 from adapterhub_lite import digests, disk, locking
 from adapterhub_lite.adapter import Adapter
 from adapterhub_lite.errors import HomeError, RefError, TrainingError
+from adapterhub_lite.foreign.reading import Reader
 from adapterhub_lite.home import Home
 from adapterhub_lite.names import folder_name
 
@@ -209,8 +210,8 @@ class Run:
     def noted(self, name: str) -> dict[str, Any] | None:
         """Return what `note` kept."""
         try:
-            values = json.loads((self.folder / name).read_text(encoding="utf-8"))
-        except (FileNotFoundError, NotADirectoryError, ValueError):
+            values = _READER.json_file(self.folder / name)
+        except (FileNotFoundError, TrainingError):
             return None
         return values if isinstance(values, dict) else None
 
@@ -233,16 +234,19 @@ class Run:
             path.unlink(missing_ok=True)
 
 
+_READER = Reader(TrainingError, as_python=True)
+
+
 def _read_mark(folder: Path) -> _Mark | None:
     path = folder / _IDENTITY
     if folder.exists() and not folder.is_dir():
         raise HomeError(f"`{folder}` is a file", hint="name a folder with `--output`")
     try:
-        values = json.loads(path.read_bytes())
+        values = _READER.json_file(path)
     except FileNotFoundError:
         return None
-    except (ValueError, RecursionError) as error:
-        raise _unknown(path, f"is damaged ({error})") from None
+    except TrainingError as error:
+        raise _unknown(path, f"is damaged ({error.message})") from None
     mark = values.pop(_MARK, None) if isinstance(values, dict) else None
     if mark is None and isinstance(values, dict) and values.keys() >= _BEFORE_MARKS:
         return _Mark(values)

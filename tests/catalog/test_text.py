@@ -116,7 +116,7 @@ def test_every_language_has_an_english_name() -> None:
     ("line", "message"),
     [
         ("no json", "broken.jsonl:2: no entry"),
-        ('{"hub_id": "org/a"}', "broken.jsonl:2: no entry.*missing"),
+        ('{"hub_id": "org/a"}', "broken.jsonl:2: no entry.*lacks `kind`"),
         ('{"hub_id": "org/a", "kinds": "task"}', "broken.jsonl:2: an entry has no key `kinds`"),
     ],
 )

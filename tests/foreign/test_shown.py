@@ -157,3 +157,14 @@ FORBIDDEN = {
     "click.echo", "click.secho", "print", "click.echo_via_pager", "sys.stdout.write",
     "sys.stderr.write",
 }  # fmt: skip
+
+
+def test_a_picture_takes_no_name_for_a_formula(tmp_path: Path) -> None:
+    from adapterhub_lite.drawing import figure_class, save
+
+    figure = figure_class()()
+    axes = figure.subplots()
+    axes.set_title("cost in $, or $\\frac\x1b[2J")
+    axes.set_xticks([0], ["$x_{"])
+    drawn = save(figure, tmp_path / "a.svg").read_text(encoding="utf-8")
+    assert "\x1b" not in drawn

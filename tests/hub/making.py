@@ -28,7 +28,7 @@ from adapterhub_lite.adapter import (
     WeightsFile,
 )
 
-BASE = BaseIdentity("tiny", "xlm-roberta", 32, 3, 96, fingerprint="f" * 64)
+BASE = BaseIdentity("org/tiny", "xlm-roberta", 32, 3, 96, fingerprint="f" * 64)
 FOREIGN = {"peft_type": "LORA", "base_model_name_or_path": "org/base", "r": 2}
 
 

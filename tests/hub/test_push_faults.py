@@ -147,5 +147,5 @@ def test_offline_is_refused_and_unknown_refs_are_named(
 def test_the_real_client_finds_it_by_its_base(hub: Hub, home: Home, swahili: Adapter) -> None:
     push("sw-wiki", "lab/sw", home=home, endpoint=hub.endpoint, token=TOKEN)
     api = HfApi(endpoint=hub.endpoint, token=False)
-    assert [m.id for m in api.list_models(filter="base_model:adapter:tiny")] == ["lab/sw"]
+    assert [m.id for m in api.list_models(filter="base_model:adapter:org/tiny")] == ["lab/sw"]
     assert [m.id for m in api.list_models(filter=["sw", "license:cc0-1.0"])] == ["lab/sw"]

@@ -144,7 +144,7 @@ def _blobs(hub: Hub, given: dict[str, bytes]) -> dict[str, Blob]:
 def test_the_card_of_a_stack(hub: Hub, home: Home, stack: dict[str, Adapter]) -> None:
     push(hub, home)
     card = hub.files("lab/ner-sw")["README.md"].decode()
-    assert "# ner adapter for tiny, trained on English: the whole stack" in card
+    assert "# ner adapter for org/tiny, trained on English: the whole stack" in card
     assert "`stack(sw-wiki, ner)`" in card
     assert "ahl pull --stack lab/ner-sw" in card
     lock = json.loads(hub.files("lab/ner-sw")["stack.json"])

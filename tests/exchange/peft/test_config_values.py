@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import peft
 import pytest
 
-from adapterhub_lite.errors import ExchangeError
+from adapterhub_lite.errors import AhlError, ExchangeError
+from adapterhub_lite.home import Home
 from tests.exchange.peft.conftest import CONFIG, set_config
 
 
@@ -89,7 +92,7 @@ def test_a_pattern_that_does_not_come_to_an_end(
     ("text", "message"),
     [
         ("{", "cannot read"),
-        ("[]", "holds no JSON object"),
+        ("[]", "expected a JSON object"),
         ('{"r": 8}', "names no `peft_type`"),
     ],
 )
@@ -99,3 +102,38 @@ def test_a_damaged_config(
     (folder / CONFIG).write_text(text)
     with pytest.raises(ExchangeError, match=message):
         take_in(folder)
+
+
+@pytest.mark.parametrize("key", ["lora_alpha", "r"])
+def test_a_key_that_is_left_out_means_what_it_means_to_peft(
+    folder: Path, home: Home, take_in: Callable[..., None], key: str
+) -> None:
+    set_config(folder, lora_alpha=16)
+    config = json.loads((folder / CONFIG).read_text())
+    del config[key]
+    (folder / CONFIG).write_text(json.dumps(config))
+    if key == "r":  # peft's default is 8, and these tensors have rank 3
+        with pytest.raises(ExchangeError, match=r"lora_A.*shape"):
+            take_in(folder)
+        return
+    take_in(folder)
+    assert home.registry.get("a").manifest.config["alpha"] == peft.LoraConfig().lora_alpha
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"r": 10**18},
+        {"lora_dropout": 5.0},
+        {"rank_pattern": {"query": 10**18}},
+        {"layers_to_transform": [10**18]},
+        {"trainable_token_indices": [10**12]},
+    ],
+)
+def test_numbers_that_cannot_be_end_in_one_line(
+    folder: Path, take_in: Callable[..., None], values: dict[str, Any]
+) -> None:
+    set_config(folder, **values)
+    with pytest.raises(AhlError) as caught:
+        take_in(folder)
+    assert "\n" not in caught.value.message
