@@ -21,6 +21,8 @@ from types import FrameType
 from typing import Any, NoReturn
 
 SECONDS = 5
+"""Seconds of the processor that an input may take; twelve times as many by the clock."""
+
 MEMORY = 1 << 30
 """Bytes that readers may take beyond what the process has once everything is loaded."""
 
@@ -31,6 +33,12 @@ class TooLong(BaseException):
 
 def _end(_signal: int, _frame: FrameType | None) -> NoReturn:
     raise TooLong
+
+
+def watch() -> None:
+    """Let both clocks end an input that takes too long."""
+    signal.signal(signal.SIGALRM, _end)
+    signal.signal(signal.SIGPROF, _end)
 
 
 def mutated(data: bytes, choose: random.Random, pieces: list[bytes]) -> bytes:
@@ -94,7 +102,7 @@ def run(inputs: int, seed: int, *, only: str | None = None) -> list[str]:
         for name in names:  # once each before the bound: what they load stays
             _read(READERS[name], SEEDS[name][0], folder, AhlError)
         _bound_memory()
-        signal.signal(signal.SIGALRM, _end)
+        watch()
         for number in range(inputs):
             name = names[number % len(names)]
             data = mutated(choose.choice(SEEDS[name]), choose, PIECES)
@@ -106,7 +114,8 @@ def run(inputs: int, seed: int, *, only: str | None = None) -> list[str]:
 
 def _read(reader: Any, data: bytes, folder: Path, expected: type[Exception]) -> str | None:
     """Return what is wrong with how a reader took an input; `None`: nothing."""
-    signal.alarm(SECONDS)
+    signal.setitimer(signal.ITIMER_PROF, SECONDS)
+    signal.alarm(12 * SECONDS)
     try:
         reader(data, folder)
     except expected as error:
@@ -121,6 +130,7 @@ def _read(reader: Any, data: bytes, folder: Path, expected: type[Exception]) -> 
         source = f"{Path(frame.filename).name}:{frame.lineno}"
         return f"{type(error).__name__} in {source}: {error}"[:200]
     finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
         signal.alarm(0)
     return None
 

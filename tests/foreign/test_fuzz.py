@@ -38,14 +38,19 @@ def test_every_reader_has_something_to_start_from() -> None:
 
 def test_the_watchdog_bites(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import signal
-    import time
+
+    def endless(_data: bytes, _folder: Path) -> None:
+        while True:
+            pass
 
     monkeypatch.setattr(fuzz, "SECONDS", 1)
-    before = signal.signal(signal.SIGALRM, fuzz._end)
+    before = [(s, signal.getsignal(s)) for s in (signal.SIGALRM, signal.SIGPROF)]
+    fuzz.watch()
     try:
-        slow = fuzz._read(lambda _data, _folder: time.sleep(30), b"", tmp_path, AhlError)
+        slow = fuzz._read(endless, b"", tmp_path, AhlError)
     finally:
-        signal.signal(signal.SIGALRM, before)
+        for number, handler in before:
+            signal.signal(number, handler)
     assert slow == "longer than 1 s"
 
     def broken(_data: bytes, _folder: Path) -> None:
