@@ -214,7 +214,9 @@ def _rights(manifest: Manifest) -> str:
         licence = markdown(manifest.licence or "No licence is stated")
         lines.append(f"## Licence\n\n{licence}{by}.")
     if manifest.citation:
-        lines.append(f"## Citation\n\n{block(manifest.citation)}")
+        citation = manifest.citation.strip()
+        shown = block(citation) if "\n" in citation else markdown(citation)
+        lines.append(f"## Citation\n\n{shown}")
     return "\n\n".join(lines)
 
 
