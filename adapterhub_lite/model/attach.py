@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence, Set
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -282,12 +282,14 @@ class Attachment(Uncopied):
             AttachError: another number of rows than `rows` named; nothing is in use.
         """
         rows = calls.rows_of(self)
-        plan = self._default_plan() if rows is None else rows.plan
-        if rows is not None:
-            times = thread.expansion
+        if rows is None:
+            self.carrier.check_started(self)
+            plan = self._default_plan()
+        else:
+            plan, times = rows.plan, thread.expansion
             if times > 1 and size == len(rows.names) * times:
                 plan = self._plan(tuple(name for name in rows.names for _ in range(times)))
-            check_size(rows.plan if plan is None else plan, size, times)
+            check_size(plan, size, times)
         if torch.is_grad_enabled():
             self._note_gradients(plan)
         return plan
@@ -464,8 +466,7 @@ class Attachment(Uncopied):
             plan = self._plans.setdefault(names, plan_rows([self._named(n) for n in names]))
         return plan
 
-    @contextmanager
-    def rows(self, names: Sequence[str | None] | str | None) -> Iterator[None]:
+    def rows(self, names: Sequence[str | None] | str | None) -> AbstractContextManager[None]:
         """Within, every forward pass of this thread has these compositions, one a row of the batch.
 
         `generate` repeats them by itself where it makes several sequences of one row.
@@ -479,18 +480,21 @@ class Attachment(Uncopied):
             AttachError: detached or covered; (in the forward pass) a batch of another size.
         """
         self.check_at_work()
-        whole = names is None or isinstance(names, str)
-        key = () if whole else tuple(names or ())
-        if not whole and not key:
+        if names is None or isinstance(names, str):
+            plan = self._merged_rows((names,), whole=True) if self.merged else self._whole(names)
+            return self._block((), plan)
+        key = tuple(names)
+        if not key:
             raise CompositionError("`rows` needs one name a row, found none")
-        if self.merged:
-            plan = self._merged_rows(key or (names,), whole=whole)  # type: ignore[arg-type]
-        else:
-            plan = self._whole(names) if whole else self._plan(key)  # type: ignore[arg-type]
+        plan = self._merged_rows(key, whole=False) if self.merged else self._plan(key)
+        return self._block(key, plan)
+
+    @contextmanager
+    def _block(self, names: Names, plan: Plan) -> Iterator[None]:
         with self.carrier.lock:
             self.check_at_work()
             hold = self.carrier.hold(self, block=True)
-            rows = calls.enter_rows(self, key, plan)
+            rows = calls.enter_rows(self, names, plan)
             self._open.add(rows)
         try:
             yield

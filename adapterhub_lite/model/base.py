@@ -20,6 +20,7 @@ from adapterhub_lite.foreign.text import command
 from adapterhub_lite.model.base_config import read_config, refuse_code
 from adapterhub_lite.model.fingerprint import identify
 from adapterhub_lite.model.placement import device_of, dtype_of
+from adapterhub_lite.model.trainable import NAME as TRAINED
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -246,6 +247,14 @@ def _load(
     missing = [key for key in info["missing_keys"] if "pooler" not in key]
     if missing:
         raise HomeError(f"`{place}` lacks weights for {', '.join(sorted(missing)[:3])}")
+    trained = [key for key in info["unexpected_keys"] if TRAINED in key]
+    if trained:
+        raise HomeError(
+            f"`{place}` is a checkpoint of a model with adapters in training, and as a base it "
+            f"would run without them: `{min(trained)}`",
+            hint="load the base by its own name; `attachment.save(...)` makes an adapter of what "
+            "was trained",
+        )
     model.requires_grad_(False)
     model.eval()
     return model, tokenizer

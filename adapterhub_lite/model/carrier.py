@@ -32,6 +32,8 @@ class Hold:
     attachment: Attachment
     block: bool
     thread: threading.Thread
+    threads: frozenset[int | None] = frozenset()
+    """Of a block: the threads that there were when it began."""
 
     def by_another(self) -> bool:
         """Whether a thread holds it that is alive and not this one."""
@@ -55,6 +57,8 @@ class Carrier:
     def hold(self, attachment: Attachment, *, block: bool) -> Hold:
         """Note that this thread computes with an attachment, until `release`."""
         hold = Hold(attachment, block, threading.current_thread())
+        if block:
+            hold.threads = frozenset(other.ident for other in threading.enumerate())
         with self.lock:
             self._holds.add(hold)
         return hold
@@ -65,6 +69,19 @@ class Carrier:
             self._holds.discard(hold)
             if self._leaving and not self._busy():
                 self._take_off()
+
+    def check_started(self, attachment: Attachment) -> None:
+        """Raise `AttachError` where this thread was started inside another one's `rows` block."""
+        ident = threading.get_ident()
+        with self.lock:
+            holds = [hold for hold in self._holds if hold.block and hold.attachment is attachment]
+        if any(hold.by_another() and ident not in hold.threads for hold in holds):
+            raise AttachError(
+                "this thread was started inside a `rows` block of another thread, and a block "
+                "does not reach other threads",
+                hint="begin a `rows` block inside the thread, or start it with "
+                "`Thread(target=contextvars.copy_context().run, args=(FUNCTION, ...))`",
+            )
 
     def check_free(self, change: str) -> None:
         """Raise `AttachError` where another thread computes with what is attached."""

@@ -54,7 +54,7 @@ USES: dict[str, Callable[[Attachment], object]] = {
     "predict": lambda a: ahl.predict(["w5 w6"], attachment=a),
     "use": lambda a: a.use("default"),
     "use(None)": lambda a: a.use(None),
-    "rows": lambda a: a.rows(["default"]).__enter__(),
+    "rows": lambda a: a.rows(["default"]),
     "add": lambda a: a.add("more", "task"),
     "remove": lambda a: a.remove("default"),
     "head": lambda a: a.head(),
@@ -165,7 +165,7 @@ def test_one_name_for_all_rows(bases: Bases, make: Make, batch: Batch) -> None:
             with pytest.raises(AttachError, match="no effect inside a `rows` block"):
                 attached.use("a")
         with pytest.raises(CompositionError, match="no composition `fo`"):
-            attached.rows("fo").__enter__()
+            attached.rows("fo")
 
 
 def test_a_merged_composition_predicts_and_counts_rows(bases: Bases, make: Make) -> None:
@@ -182,7 +182,7 @@ def test_a_merged_composition_predicts_and_counts_rows(bases: Bases, make: Make)
         with attached.rows(["default"]), pytest.raises(AttachError, match=r"2 rows.*named 1"):
             logits(base, {"input_ids": torch.tensor([[5, 6], [7, 8]])})
         with pytest.raises(AttachError, match="in every row"):
-            attached.rows(["default", None]).__enter__()
+            attached.rows(["default", None])
     with pytest.raises(AttachError, match="cannot be trained"):
         attach(base, "task", adapters={"task": adapter}, merge=True, trainable=["task"])
 

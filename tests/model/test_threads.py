@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import random
 import sys
 import threading
@@ -454,6 +455,40 @@ def test_attaching_inside_a_block_of_the_one_below(bases: Bases, make: Make, bat
         with pytest.raises(AttachError, match="is detached"):
             outer.use("a")
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in base.model.modules())
+
+
+def test_a_thread_that_is_started_inside_a_block(bases: Bases, make: Make) -> None:
+    """As one does to stream what `generate` makes: the block reaches it with its context only."""
+    base = bases("llama")
+    model: Any = base.model
+    adapters = {"a": make(base, "prefix", "a"), "b": make(base, "bottleneck", "b")}
+    prompt = torch.tensor([[5, 6, 7]])
+
+    def generate() -> Tensor:
+        made: Tensor = model.generate(
+            prompt,
+            attention_mask=torch.ones_like(prompt),
+            max_new_tokens=4,
+            pad_token_id=1,
+            eos_token_id=None,
+        )
+        return made
+
+    with attach(base, {"a": "a", "b": "b"}, adapters=adapters) as attached:
+        attached.use("b")
+        other = generate()
+        attached.use("a")
+        expected = generate()
+        assert not torch.equal(other, expected)
+        with attached.rows(["b"]), ThreadPoolExecutor(1) as pool:
+            with pytest.raises(AttachError, match=r"started inside a `rows` block(.|\n)*context"):
+                pool.submit(generate).result()
+            run = contextvars.copy_context().run
+            assert torch.equal(pool.submit(run, generate).result(), other)
+        with ThreadPoolExecutor(1) as pool:
+            assert torch.equal(pool.submit(generate).result(), expected)
+            with attached.rows(["b"]):
+                assert torch.equal(pool.submit(generate).result(), expected)
 
 
 def test_two_bases_on_one_trunk_are_one_model(

@@ -16,10 +16,10 @@ from torch import Tensor
 from transformers import Trainer, TrainingArguments
 
 import adapterhub_lite as ahl
-from adapterhub_lite.errors import AttachError, CompositionError, UsageError
+from adapterhub_lite.errors import AttachError, CompositionError, HomeError, UsageError
 from adapterhub_lite.home import Home
 from adapterhub_lite.model.attach import attach
-from adapterhub_lite.model.base import Base
+from adapterhub_lite.model.base import Base, load_base
 from adapterhub_lite.model.loaded import LoadedAdapter
 from adapterhub_lite.testing.adapters import logits
 from tests.model.test_many import _home
@@ -213,6 +213,19 @@ def test_a_checkpoint_of_the_trainer_goes_on(bases: Bases, make: Make, tmp_path:
     for key, tensor in whole.items():
         torch.testing.assert_close(parts[key], tensor, atol=1e-6, rtol=0)
     base.model.eval()
+
+
+def test_a_checkpoint_is_no_base(bases: Bases, make: Make, tmp_path: Path) -> None:
+    """Its adapter would be left out without a word."""
+    base = bases("bert")
+    with attach(base, "a", adapters={"a": make(base, "lora", "a")}, trainable=["a"]):
+        base.model.save_pretrained(tmp_path / "with")
+    base.model.save_pretrained(tmp_path / "without")
+    for folder in ("with", "without"):
+        base.tokenizer.save_pretrained(tmp_path / folder)
+    with pytest.raises(HomeError, match=r"adapters in training(.|\n)*attachment\.save"):
+        load_base(tmp_path / "with")
+    assert load_base(tmp_path / "without").identity.fingerprint == base.identity.fingerprint
 
 
 def test_a_cast_model_keeps_its_parameters(bases: Bases, make: Make, batch: Batch) -> None:
