@@ -22,7 +22,7 @@ from adapterhub_lite.foreign.reading import Reader
 from adapterhub_lite.foreign.text import command
 
 READ_ONLY_HINT = "work on a copy: `cp -r HOME COPY`, then `--home COPY`; or get write access"
-FULL_HINT = "free some space (`ahl gc` removes weights that no record needs) and try again"
+FULL_HINT = "free some space (`ahl gc --keep 0` removes weights that no record needs) and try again"
 
 UNFINISHED = ".ahl-new"
 """End of the name of a file that is being written."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from adapterhub_lite.disk import refusing
+from adapterhub_lite.disk import UNFINISHED, refusing
 from adapterhub_lite.errors import UsageError
 from adapterhub_lite.foreign.text import lines
 
@@ -57,10 +57,16 @@ def save(figure: Figure, path: str | Path) -> Path:
     for text in figure.findobj(Text):  # names of tasks and bases: no formulas, nothing obeyed
         text.set_parse_math(False)
         text.set_text(lines(text.get_text()))
-    dated = {"Date": None} if Path(path).suffix == ".svg" else None
+    path = Path(path)
+    kind = path.suffix.lower().lstrip(".")
+    dated = {"Date": None} if kind == "svg" else None
+    beside = path.with_name(f".{path.name}{UNFINISHED}")
     try:
         with mpl.rc_context({"svg.hashsalt": "adapterhub_lite"}), refusing(path):
-            figure.savefig(path, dpi=150, metadata=dated)
+            figure.savefig(beside, dpi=150, metadata=dated, format=kind)
+            beside.replace(path)
     except ValueError as error:
         raise UsageError(f"cannot draw to `{path}`: {error}") from None
-    return Path(path)
+    finally:
+        beside.unlink(missing_ok=True)
+    return path

@@ -156,10 +156,7 @@ def write(lock: Lock, path: str | Path) -> Path:
     values = records.plain(lock)
     values = {"lock": FORMAT, "fields": _digests(values), **values}
     text = json.dumps(values, indent=2, ensure_ascii=False, sort_keys=True)
-    with disk.refusing(place):
-        beside = place.with_name(f".{place.name}.new")
-        beside.write_text(text + "\n", encoding="utf-8")
-        beside.replace(place)
+    disk.write_whole(place, text + "\n")
     return place
 
 

@@ -35,13 +35,16 @@ _UNSUPPORTED = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, err
 
 
 @contextmanager
-def exclusive(path: Path, subject: str, *, timeout: float = 30.0) -> Iterator[None]:
+def exclusive(
+    path: Path, subject: str, *, timeout: float = 30.0, transient: bool = False
+) -> Iterator[None]:
     """Hold the lock in the file `path`, whose folder must exist.
 
     Args:
-        path: lock file; it stays, empty or with its last holder, and means nothing by itself.
+        path: lock file; it stays, with its last holder, and means nothing by itself.
         subject: what is locked, as messages name it.
         timeout: seconds to wait; 0 asks once.
+        transient: remove the lock file at the end.
 
     Raises:
         HomeError: it is held (by which process, where, since when), or cannot be taken here.
@@ -52,21 +55,18 @@ def exclusive(path: Path, subject: str, *, timeout: float = 30.0) -> Iterator[No
         _sign(lock)
         yield
     finally:
-        lock.release()
+        _release(lock, remove=transient)
 
 
 @contextmanager
 def shared(folder: Path, subject: str, *, timeout: float = 30.0) -> Iterator[None]:
     """Hold a share of the locks in `folder`, together with others who do."""
     with exclusive(folder / _GATE, subject, timeout=timeout):
-        own = folder / f"{_SHARED}{uuid.uuid4().hex}.lock"
-        lock = _acquire(own, subject, timeout)
+        lock = _acquire(folder / f"{_SHARED}{uuid.uuid4().hex}.lock", subject, timeout)
     try:
         yield
     finally:
-        if not lock.lock_file.endswith(_SOFT):
-            own.unlink(missing_ok=True)  # while it is held: whoever waits for it sees that it went
-        lock.release()
+        _release(lock, remove=True)
 
 
 @contextmanager
@@ -80,9 +80,7 @@ def alone(folder: Path, subject: str, *, timeout: float = 30.0) -> Iterator[None
         for path in sorted(folder.glob(f"{_SHARED}*.lock*")):
             share = path.with_name(path.name.removesuffix(_SOFT))
             lock = _acquire(share, subject, max(0.0, end - time.monotonic()))
-            if not lock.lock_file.endswith(_SOFT):
-                share.unlink(missing_ok=True)
-            lock.release()
+            _release(lock, remove=True)
         yield
 
 
@@ -111,6 +109,13 @@ def _acquire(path: Path, subject: str, timeout: float) -> BaseFileLock:
     except OSError as error:
         raise _refused(error, path) from error
     return lock
+
+
+def _release(lock: BaseFileLock, *, remove: bool) -> None:
+    if remove and not lock.lock_file.endswith(_SOFT):
+        # Removed while it is held: whoever waits for it notices, and makes a file of its own.
+        Path(lock.lock_file).unlink(missing_ok=True)
+    lock.release()
 
 
 def _refused(error: OSError, path: Path) -> HomeError:

@@ -33,20 +33,27 @@ def write(folder: Path, name: str, plugins: Plugins) -> tuple[Path, Path]:
             hint="lower-case letters, digits and `_`, a letter first, as in `scaled_parallel`",
         )
     _check_free(name, plugins)
-    wanted = {
-        folder / f"{name}.py": "method.py.txt",
-        folder / "tests" / f"test_{name}.py": "test_method.py.txt",
+    plugin = folder / f"{name}.py"
+    texts = {  # the plugin last: with it, everything is there
+        folder / "tests" / f"test_{name}.py": _template("test_method.py.txt", name),
+        plugin: _template("method.py.txt", name),
     }
-    for path in wanted:
-        if path.exists():
+    for path, text in texts.items():
+        if path.exists() and (plugin.exists() or not _holds(path, text)):  # else: a killed call's
             raise PluginError(f"`{path}` is there already", hint="edit it, or take another name")
-    for path, template in wanted.items():
-        text = (TEMPLATES / template).read_text(encoding="utf-8")
+    for path, text in texts.items():
         with disk.refusing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(_filled(text, name), encoding="utf-8")
-    plugin, test = wanted
-    return plugin, test
+        disk.write_whole(path, text)
+    return plugin, next(iter(texts))
+
+
+def _template(file: str, name: str) -> str:
+    return _filled((TEMPLATES / file).read_text(encoding="utf-8"), name)
+
+
+def _holds(path: Path, text: str) -> bool:
+    return path.is_file() and path.read_bytes() == text.encode()
 
 
 def _check_free(name: str, plugins: Plugins) -> None:

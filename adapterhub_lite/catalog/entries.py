@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from adapterhub_lite import records
+from adapterhub_lite import disk, records
 from adapterhub_lite.adapter import Kind, Role
 from adapterhub_lite.errors import DataError, near
 from adapterhub_lite.foreign.reading import LINE, Reader
@@ -106,7 +106,7 @@ def read(path: Path = TEXT) -> list[Entry]:
 def write(entries: Iterable[Entry], path: Path = TEXT) -> None:
     """Write a text catalogue, sorted by Hub id."""
     lines = [entry.to_line() + "\n" for entry in sorted(entries, key=lambda e: e.hub_id)]
-    path.write_text("".join(lines), encoding="utf-8")
+    disk.write_whole(path, "".join(lines))
 
 
 def registered(entries: Iterable[Entry]) -> Iterator[Entry]:

@@ -16,7 +16,7 @@ from adapterhub_lite.version import VERSION
 __all__ = ["main"]
 
 ROOMS = {
-    "homes": ("init", "verify", "gc"),
+    "homes": ("init", "verify", "gc", "rebuild"),
     "records": ("add", "list", "show", "remove", "alias"),
     "languages": ("lang",),
     "catalog": ("search", "catalog"),

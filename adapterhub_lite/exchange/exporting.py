@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from adapterhub_lite import disk
 from adapterhub_lite.errors import ExchangeError
 from adapterhub_lite.exchange import bases, formats
 from adapterhub_lite.exchange.converter import Converter, Writing
@@ -36,7 +37,7 @@ def layout_for(adapter: Adapter, home: Home) -> str | None:
 
 
 def export(ref: str, folder: Path, *, home: Home, to: str) -> Exported:
-    """Write an adapter to a folder in another library's format.
+    """Write an adapter to a folder in another library's format, all of it or nothing.
 
     Raises:
         ExchangeError: the method or its config has no exact form there; or the folder holds files.
@@ -55,8 +56,10 @@ def export(ref: str, folder: Path, *, home: Home, to: str) -> Exported:
     written = converter.write(Writing(config, own, manifest.leave_out, shape))
     if folder.exists() and any(folder.iterdir()):
         raise ExchangeError(f"`{folder}` is not empty", hint="name a new folder")
-    folder.mkdir(parents=True, exist_ok=True)
-    notes = format.write(folder, manifest=manifest, written=written, head_weights=head, base=shape)
+    with disk.whole_folder(folder) as part:
+        notes = format.write(
+            part, manifest=manifest, written=written, head_weights=head, base=shape
+        )
     return Exported(folder, to, tuple(sorted(p.name for p in folder.iterdir())), notes)
 
 

@@ -8,12 +8,12 @@ address; nothing else reads it before that hash was found to be true.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BufferedRandom
 from pathlib import Path
@@ -22,7 +22,7 @@ from typing import Any
 from huggingface_hub import constants, get_session, hf_hub_url
 from huggingface_hub.utils import hf_raise_for_status
 
-from adapterhub_lite import digests, disk
+from adapterhub_lite import digests, disk, locking
 from adapterhub_lite.errors import HomeError, HubError
 from adapterhub_lite.hub import connection as connections
 from adapterhub_lite.hub.budget import uncounted
@@ -65,7 +65,7 @@ class Download:
             self._fetch(entry, parts / entry.hash, place)
 
     def _fetch(self, entry: Entry, part: Path, place: Path) -> None:
-        with disk.refusing(part), _locked(part) as stream:
+        with disk.refusing(part), _open_alone(part) as stream:
             try:
                 with self.connection.about(self.listing):
                     self._complete(entry, stream)
@@ -187,24 +187,12 @@ def _check_space(needed: int, *places: Path) -> None:
             )
 
 
-class _locked:  # noqa: N801  # used like a function
-    """A file in the making, opened for this process alone and never through a link."""
-
-    def __init__(self, part: Path) -> None:
-        self.part = part
-
-    def __enter__(self) -> BufferedRandom:
+@contextmanager
+def _open_alone(part: Path) -> Iterator[BufferedRandom]:
+    """Open a file in the making for this process alone, and never through a link."""
+    subject = f"the download `{part.name[:12]}`"
+    lock = part.with_name(f"{part.name}.lock")
+    with locking.exclusive(lock, subject, timeout=0, transient=True):
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        self.stream: BufferedRandom = os.fdopen(os.open(self.part, flags, 0o600), "r+b")
-        try:
-            fcntl.flock(self.stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            self.stream.close()
-            raise HomeError(
-                f"another process is pulling the same file (`{self.part.name[:12]}`)",
-                hint="wait until it has finished, and try again",
-            ) from None
-        return self.stream
-
-    def __exit__(self, *_: object) -> None:
-        self.stream.close()
+        with os.fdopen(os.open(part, flags, 0o600), "r+b") as stream:
+            yield stream

@@ -7,19 +7,16 @@ The file is small, and each change replaces it in one step.
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from adapterhub_lite import disk, records
+from adapterhub_lite import disk, locking, records
 from adapterhub_lite.errors import HomeError
 from adapterhub_lite.foreign.reading import RECORD, Reader
 
 FILE = "hub.json"
+LOCK = ".hub.lock"
 FORMAT = 1
 
 
@@ -56,7 +53,7 @@ def find(home: Path, endpoint: str, repo: str, revision: str) -> Seen | None:
 
 def remember(home: Path, seen: Seen) -> None:
     """Record a commit as the one seen last."""
-    with disk.refusing(home), _alone(home):
+    with locking.exclusive(home / LOCK, f"`{home / FILE}`"):
         others = [entry for entry in _read(home) if _identity(entry) != _identity(seen)]
         _write(home / FILE, _All(FORMAT, (*others, seen)))
 
@@ -86,19 +83,4 @@ def _read(home: Path) -> tuple[Seen, ...]:
 
 
 def _write(path: Path, content: _All) -> None:
-    fresh = path.with_suffix(".new")
-    with fresh.open("w", encoding="utf-8") as stream:
-        stream.write(json.dumps(records.plain(content), indent=1, ensure_ascii=False) + "\n")
-        stream.flush()
-        os.fsync(stream.fileno())
-    fresh.replace(path)
-
-
-@contextmanager
-def _alone(home: Path) -> Iterator[None]:
-    handle = os.open(home, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
+    disk.write_whole(path, json.dumps(records.plain(content), indent=1, ensure_ascii=False) + "\n")

@@ -123,7 +123,7 @@ def pull_stack(
 ) -> PulledStack:
     """Take all adapters of a stack into the home, named `OWNER/NAME/ADAPTER`.
 
-    All of them are checked before the first is added.
+    All of them are checked before the first is added, and they are added in one transaction.
 
     Raises:
         HubError: no stack there, an adapter of it missing, or as for `pull`.
@@ -142,9 +142,9 @@ def pull_stack(
         folder = Path(outer) / "stack"
         folder.mkdir()
         lock = _fetch(connection, found, entries, folder, progress)
-        adapters = [
-            home.add(folder / FOLDER / name, name=f"{wanted.repo}/{name}") for name in chosen
-        ]
+        adapters = home.add_all(
+            {f"{wanted.repo}/{name}": folder / FOLDER / name for name in chosen}
+        )
     digests = tuple(adapter.digest for adapter in adapters)
     seen.remember(
         home.path,

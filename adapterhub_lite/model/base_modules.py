@@ -50,12 +50,12 @@ def add_modules(home: Home, base: Base) -> list[Adapter]:
     )
     with TemporaryDirectory() as folder:
         made = {
-            f"{base.identity.name}-{tag}": _write(Path(folder, name), name, tag, base, config, home)
+            f"{base.identity.name}-{tag}": _write(Path(folder, tag), name, tag, base, config, home)
             for name, tag in tags.items()
         }
         for name, (_, manifest) in made.items():
             _check_free(home, name, manifest)
-        return [home.add(place, name=name) for name, (place, _) in made.items()]
+        return home.add_all({name: place for name, (place, _) in made.items()})
 
 
 def tags_of(names: Sequence[str]) -> dict[str, str]:

@@ -45,9 +45,7 @@ class Database:
     """
 
     def __init__(self, url: str | Path, *, create: bool = False, timeout: float = 30.0) -> None:
-        self.url = (
-            URL.create("sqlite", database=str(url)) if isinstance(url, Path) else _checked(url)
-        )
+        self.url = URL.create("sqlite", database=str(url)) if isinstance(url, Path) else parsed(url)
         self.timeout = timeout
         self.path = Path(self.url.database or "") if self.url.drivername == "sqlite" else None
         self.label = str(self.path) if self.path else self.url.render_as_string(hide_password=True)
@@ -170,7 +168,12 @@ def _begin(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
 
 
-def _checked(url: str) -> URL:
+def parsed(url: str) -> URL:
+    """Return the address of a database that can hold a registry.
+
+    Raises:
+        UsageError: it cannot.
+    """
     try:
         made = make_url(url)
     except ArgumentError:

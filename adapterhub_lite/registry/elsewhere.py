@@ -7,12 +7,11 @@ taken for abandoned only after a day.  Reading goes through a store in this mach
 
 from __future__ import annotations
 
-import re
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,23 +19,29 @@ from adapterhub_lite import disk
 from adapterhub_lite import manifest as manifests
 from adapterhub_lite.adapter import Manifest
 from adapterhub_lite.errors import AhlError, HomeError, ManifestError, UsageError, WeightsError
+from adapterhub_lite.registry import owners
 from adapterhub_lite.registry.local import LocalStore
 from adapterhub_lite.registry.objects import (
     STAGING,
+    TRASH,
+    TRASHED,
     ObjectStore,
     Problem,
+    Trashed,
+    check_digest,
     copy_checked,
+    is_digest,
     problem,
     read_manifest,
+    trashed,
 )
+from adapterhub_lite.registry.owners import Owner
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
 GRACE = timedelta(days=1)
 """How old something without record must be before it is taken for abandoned."""
-
-_DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 class RemoteStore(ObjectStore):
@@ -59,7 +64,7 @@ class RemoteStore(ObjectStore):
         yield
 
     def _place(self, digest: str) -> str:
-        return f"{self.root}/{digest[:2]}/{digest}"
+        return f"{self.root}/{check_digest(digest)[:2]}/{digest}"
 
     @contextmanager
     def _talking(self, doing: str) -> Iterator[None]:
@@ -154,23 +159,99 @@ class RemoteStore(ObjectStore):
         with self._talking("read"):
             self.files.invalidate_cache()
             found = self.files.glob(f"{self.root}/??/*")
-        return sorted(str(p) for p in found if _DIGEST.fullmatch(str(p).rsplit("/", 1)[1]))
+        return sorted(str(p) for p in found if is_digest(str(p).rsplit("/", 1)[1]))
 
     def leftovers(self) -> list[str]:
         """Return old folders in `.staging/`, and old objects whose manifest never came."""
         with self._talking("read"):
-            staged = self.files.glob(f"{self.root}/{STAGING}/*")
+            staged = [
+                *self.files.glob(f"{self.root}/{STAGING}/*"),
+                *(
+                    folder
+                    for folder in self.files.glob(f"{self.root}/{TRASH}/*/*")
+                    if not self.files.exists(f"{folder}/{TRASHED[manifests.FILE]}")
+                ),
+            ]
         halves = [p for p in self._folders() if not self.files.exists(f"{p}/{manifests.FILE}")]
         old = (str(p) for p in (*staged, *halves) if self._is_old(str(p)))
         return sorted(p.removeprefix(f"{self.root}/") for p in old)
 
-    def discard(self, place: str) -> None:
-        """Remove an object or a leftover; of an object the manifest goes first."""
+    def manifest(self, digest: str) -> Manifest:
+        """Return the manifest that an object carries."""
+        file = f"{self._place(digest)}/{manifests.FILE}"
+        with self._talking("read"):
+            return read_manifest(self.files.cat_file(file), digest, file)
+
+    def size(self, place: str) -> int:
+        """Return the bytes of an object, a leftover or a trashed object."""
+        with self._talking("read"):
+            return int(self.files.du(self._full(place)))
+
+    def set_aside(self, digest: str, day: date) -> None:
+        """Copy an object to the trash, then remove it, its manifest first."""
+        target = f"{self.root}/{Trashed(digest, day).place}"
+        with self._talking("write"):
+            self._copy(self._place(digest), target, TRASHED)
+        self.discard(digest)
+
+    def put_back(self, item: Trashed) -> None:
+        """Copy an object from the trash to its place, its manifest last, then remove it there."""
+        with self._talking("write"):
+            names = {new: old for old, new in TRASHED.items()}
+            self._copy(f"{self.root}/{item.place}", self._place(item.digest), names)
+        self.discard(item.place)
+
+    def _copy(self, source: str, target: str, names: Mapping[str, str]) -> None:
+        self.files.makedirs(target, exist_ok=True)
+        for old, new in names.items():  # the manifest last: it is the mark of the whole
+            self.files.cp_file(f"{source}/{old}", f"{target}/{new}")
+
+    def trash(self) -> list[Trashed]:
+        """Return what is whole in the trash, oldest first."""
+        with self._talking("read"):
+            self.files.invalidate_cache()
+            files = self.files.glob(f"{self.root}/{TRASH}/*/*/{TRASHED[manifests.FILE]}")
+        return trashed("/".join(str(file).rsplit("/", 3)[1:3]) for file in files)
+
+    def owners(self) -> list[Owner]:
+        """Return the homes that left their file in the store."""
+        with self._talking("read"):
+            self.files.invalidate_cache()
+            files = sorted(map(str, self.files.glob(f"{self.root}/{owners.FOLDER}/*.json")))
+            texts = [self.files.cat_file(file).decode(errors="replace") for file in files]
+        names = [file.rsplit("/", 1)[1] for file in files]
+        return [owners.read(text, name) for text, name in zip(texts, names, strict=True)]
+
+    def note_owner(self, owner: Owner) -> None:
+        """Leave the file of a home in the store, unless it is there."""
+        file = self._owner_file(owner)
+        with self._talking("write"):
+            if not self.files.exists(file):
+                self.files.makedirs(f"{self.root}/{owners.FOLDER}", exist_ok=True)
+                self.files.pipe_file(file, owner.dumps().encode())
+
+    def forget_owner(self, owner: Owner) -> None:
+        """Remove the file of a home from the store."""
+        file = self._owner_file(owner)
         with self._talking("remove from"):
-            if _DIGEST.fullmatch(place):
-                self.files.rm_file(f"{self._place(place)}/{manifests.FILE}")
-                place = f"{place[:2]}/{place}"
-            self.files.rm(f"{self.root}/{place}", recursive=True)
+            if self.files.exists(file):
+                self.files.rm_file(file)
+
+    def _owner_file(self, owner: Owner) -> str:
+        return f"{self.root}/{owners.FOLDER}/{owner.key}.json"
+
+    def _full(self, place: str) -> str:
+        return self._place(place) if is_digest(place) else f"{self.root}/{place}"
+
+    def discard(self, place: str) -> None:
+        """Remove an object, a leftover or a trashed object; a manifest goes first."""
+        full = self._full(place)
+        with self._talking("remove from"):
+            for name in (manifests.FILE, TRASHED[manifests.FILE]):
+                if self.files.exists(f"{full}/{name}"):
+                    self.files.rm_file(f"{full}/{name}")
+            if self.files.exists(full):
+                self.files.rm(full, recursive=True)
 
     def abandoned(self, digest: str) -> bool:
         """Whether the object is older than the grace given to those who add."""

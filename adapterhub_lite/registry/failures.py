@@ -20,7 +20,11 @@ _LOCKLESS = {3850, 2314, 2058, 15}
 LOCKED_HINT = "another process is writing; wait for it, or end it, and try again"
 
 
-class MissingTableError(RegistryError):
+class DamagedRegistryError(RegistryError):
+    """The database is empty, damaged or has lost something; `rebuild` makes it again."""
+
+
+class MissingTableError(DamagedRegistryError):
     """The database has no such table: it is new, or no registry."""
 
 
@@ -57,9 +61,9 @@ def of_driver(error: BaseException | None, label: str) -> AhlError:
     return RegistryError(f"registry `{label}` answered: {text}")
 
 
-def damaged(label: str, reason: str) -> RegistryError:
+def damaged(label: str, reason: str) -> DamagedRegistryError:
     """Return the error for a registry that cannot be read as one."""
-    return RegistryError(
+    return DamagedRegistryError(
         f"registry `{label}` is damaged ({reason})",
         hint="restore it from a backup or from git, or `ahl rebuild` makes it again from the "
         "objects, which are untouched",

@@ -2,42 +2,47 @@
 
 Order of a write: files into `.staging/`, flushed to the disk, then one rename of the folder, then
 the registry's transaction.  A crash before the rename leaves a folder in `.staging/`, one after it
-an object without record; `verify` finds both and `gc` removes them.  Who adds holds a shared lock
-on the store's folder and `gc` an exclusive one, which the system drops when a process dies, so `gc`
-never takes a living process's work for a leftover.
+an object without record; `verify` finds both and `gc` removes them.  Who adds holds a share of the
+store's locks and `gc` all of them, and a dead process holds none, so `gc` never takes a living
+process's work for a leftover.
 """
 
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
-import re
 import shutil
-import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import date
 from pathlib import Path
 from typing import BinaryIO
 
-from adapterhub_lite import digests, disk
+from adapterhub_lite import digests, disk, locking
 from adapterhub_lite import manifest as manifests
 from adapterhub_lite.adapter import Manifest
-from adapterhub_lite.errors import AhlError, HomeError, ManifestError, WeightsError
+from adapterhub_lite.errors import AhlError, ManifestError, WeightsError
+from adapterhub_lite.registry import owners
 from adapterhub_lite.registry.objects import (
     STAGING,
+    TRASH,
+    TRASHED,
     ObjectStore,
     Problem,
+    Trashed,
+    check_digest,
     compare,
     copy_checked,
+    is_digest,
     problem,
     read_manifest,
     recorded,
+    trashed,
 )
+from adapterhub_lite.registry.owners import Owner
 
-_DIGEST = re.compile(r"[0-9a-f]{64}")
-_POLL = 0.02
+LOCKS = ".locks"
 
 
 class LocalStore(ObjectStore):
@@ -51,46 +56,33 @@ class LocalStore(ObjectStore):
     @contextmanager
     def adding(self) -> Iterator[None]:
         """Hold off `gc`; others may add at the same time."""
-        with disk.refusing(self.path):
-            self.path.mkdir(parents=True, exist_ok=True)
-        with self._locked(fcntl.LOCK_SH):
+        folder = self._locks()
+        with locking.shared(folder, self._subject, timeout=self.timeout):
             yield
 
     @contextmanager
     def cleaning(self) -> Iterator[None]:
-        """Hold off everybody who adds."""
-        if not self.path.is_dir():
+        """Hold off everybody who adds; where nothing can be written, nobody does."""
+        if not self.path.is_dir() or not os.access(self.path, os.W_OK):
             yield
             return
-        with self._locked(fcntl.LOCK_EX):
+        with locking.alone(self._locks(), self._subject, timeout=self.timeout):
             yield
 
-    @contextmanager
-    def _locked(self, how: int) -> Iterator[None]:
-        with disk.refusing(self.path, "read"):
-            handle = os.open(self.path, os.O_RDONLY)
-        try:
-            self._wait(handle, how)
-            yield
-        finally:
-            os.close(handle)
+    def _locks(self) -> Path:
+        with disk.refusing(self.path):
+            (self.path / LOCKS).mkdir(parents=True, exist_ok=True)
+            if not os.access(self.path, os.W_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        return self.path / LOCKS
 
-    def _wait(self, handle: int, how: int) -> None:
-        end = time.monotonic() + self.timeout
-        while True:
-            try:
-                return fcntl.flock(handle, how | fcntl.LOCK_NB)
-            except BlockingIOError:
-                if time.monotonic() > end:
-                    raise HomeError(
-                        f"the object store `{self.path}` is in use by another process",
-                        hint="wait until it has finished, and try again",
-                    ) from None
-                time.sleep(_POLL)
+    @property
+    def _subject(self) -> str:
+        return f"the object store `{self.path}`"
 
     def place(self, digest: str) -> Path:
         """Return where an object is, or would be."""
-        return self.path / digest[:2] / digest
+        return self.path / check_digest(digest)[:2] / digest
 
     def put(self, folder: Path, manifest: Manifest) -> None:
         """Store an adapter's folder; a damaged object of the same digest is replaced."""
@@ -132,10 +124,10 @@ class LocalStore(ObjectStore):
             with self._staged() as aside:
                 final.rename(aside / "damaged")
         if not final.exists():
-            _sync_folder(staged)
+            disk.sync_folder(staged)
             _rename_unless_there(staged, final)
-        _sync_folder(final.parent)
-        _sync_folder(self.path)
+        disk.sync_folder(final.parent)
+        disk.sync_folder(self.path)
 
     def folder(self, digest: str, manifest: Manifest) -> Path:
         """Return an object's folder; looks at the size of its weights, not at every byte."""
@@ -182,23 +174,83 @@ class LocalStore(ObjectStore):
         """Return the digest of every object, sorted."""
         for folder in sorted(self.path.glob("??")):
             for place in sorted(folder.iterdir()):
-                if _DIGEST.fullmatch(place.name) and place.name.startswith(folder.name):
+                if is_digest(place.name) and place.name.startswith(folder.name):
                     yield place.name
 
     def leftovers(self) -> list[str]:
         """Return what interrupted writes left in `.staging/`."""
         return [f"{STAGING}/{p.name}" for p in sorted((self.path / STAGING).glob("*"))]
 
-    def discard(self, place: str) -> None:
-        """Remove an object (moved aside first, so that no half of it stays) or a leftover."""
+    def manifest(self, digest: str) -> Manifest:
+        """Return the manifest that an object carries."""
+        file = self.place(digest) / manifests.FILE
+        try:
+            return read_manifest(file.read_bytes(), digest, str(file))
+        except OSError as error:
+            raise ManifestError(f"cannot read `{file}`: {error.strerror}") from None
+
+    def size(self, place: str) -> int:
+        """Return the bytes of an object, a leftover or a trashed object."""
+        with disk.refusing(self.path, "read"):
+            return disk.size_of(self.place(place) if is_digest(place) else self.path / place)
+
+    def set_aside(self, digest: str, day: date) -> None:
+        """Move an object to the trash, in one step."""
+        target = self.path / Trashed(digest, day).place
+        with disk.refusing(self.path):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if target.exists():  # set aside, added and removed again on one day
+                self._remove(target)
+            self.place(digest).rename(target)
+            disk.sync_folder(target.parent)
+            _rename_inside(target, TRASHED)
+
+    def put_back(self, item: Trashed) -> None:
+        """Move an object from the trash to its place, in one step."""
+        final = self.place(item.digest)
+        with disk.refusing(self.path):
+            _rename_inside(self.path / item.place, {new: old for old, new in TRASHED.items()})
+            final.parent.mkdir(exist_ok=True)
+            (self.path / item.place).rename(final)
+            disk.sync_folder(final.parent)
+
+    def trash(self) -> list[Trashed]:
+        """Return what is in the trash, oldest first."""
+        places = (self.path / TRASH).glob("*/*")
+        return trashed(f"{path.parent.name}/{path.name}" for path in places)
+
+    def owners(self) -> list[Owner]:
+        """Return the homes that left their file in the store."""
+        with disk.refusing(self.path, "read"):
+            files = sorted((self.path / owners.FOLDER).glob("*.json"))
+            return [
+                owners.read(f.read_text(encoding="utf-8", errors="replace"), f.name) for f in files
+            ]
+
+    def note_owner(self, owner: Owner) -> None:
+        """Leave the file of a home in the store, unless it is there."""
+        file = self.path / owners.FOLDER / f"{owner.key}.json"
+        if not file.exists():
+            with disk.refusing(self.path):
+                file.parent.mkdir(parents=True, exist_ok=True)
+            disk.write_whole(file, owner.dumps())
+
+    def forget_owner(self, owner: Owner) -> None:
+        """Remove the file of a home from the store."""
         with disk.refusing(self.path, "remove from"):
-            if _DIGEST.fullmatch(place):
-                aside = self.path / STAGING / uuid.uuid4().hex
-                aside.parent.mkdir(exist_ok=True)
-                self.place(place).rename(aside)
-            else:
-                aside = self.path / place
-            shutil.rmtree(aside) if aside.is_dir() else aside.unlink()
+            (self.path / owners.FOLDER / f"{owner.key}.json").unlink(missing_ok=True)
+
+    def discard(self, place: str) -> None:
+        """Remove an object, a leftover or a trashed object: moved aside first, so no half stays."""
+        with disk.refusing(self.path, "remove from"):
+            self._remove(self.place(place) if is_digest(place) else self.path / place)
+
+    def _remove(self, path: Path) -> None:
+        if path.parent != self.path / STAGING:
+            aside = self.path / STAGING / uuid.uuid4().hex
+            aside.parent.mkdir(exist_ok=True)
+            path = path.rename(aside)
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     def abandoned(self, digest: str) -> bool:  # noqa: ARG002  # other stores look at its age
         """Always: nobody adds while `cleaning` lasts."""
@@ -210,12 +262,11 @@ def _sync_file(stream: BinaryIO) -> None:
     os.fsync(stream.fileno())
 
 
-def _sync_folder(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+def _rename_inside(folder: Path, names: Mapping[str, str]) -> None:
+    """Rename files, as far as a killed call has not done so already."""
+    for old, new in names.items():
+        if (folder / old).exists():
+            (folder / old).rename(folder / new)
 
 
 def _rename_unless_there(staged: Path, final: Path) -> None:

@@ -8,10 +8,12 @@ place is whole.
 from __future__ import annotations
 
 import hashlib
+import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import BinaryIO
 
@@ -21,8 +23,16 @@ from adapterhub_lite.digests import SHORT
 from adapterhub_lite.errors import AhlError, ManifestError, WeightsError
 from adapterhub_lite.foreign import text
 from adapterhub_lite.foreign.reading import Reader
+from adapterhub_lite.registry.owners import Owner
 
 STAGING = ".staging"
+TRASH = ".trash"
+"""Where `gc` keeps objects for a while: `.trash/DAY/DIGEST`."""
+
+TRASHED = {manifests.WEIGHTS: "weights", manifests.FILE: "manifest"}
+"""Names of an object's files in the trash, where nothing that looks for adapters finds them."""
+
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 _BLOCK = 1 << 20
 
 
@@ -41,6 +51,19 @@ class Problem:
     def lines(self) -> tuple[str, str]:
         """Return what is wrong, and what to do."""
         return f"{self.kind}: {self.message}", f"  fix: {self.fix}"
+
+
+@dataclass(frozen=True, slots=True)
+class Trashed:
+    """An object in the trash, and the day (UTC) on which it came there."""
+
+    digest: str
+    day: date
+
+    @property
+    def place(self) -> str:
+        """Where it is, below the store."""
+        return f"{TRASH}/{self.day.isoformat()}/{self.digest}"
 
 
 class ObjectStore(ABC):
@@ -87,12 +110,72 @@ class ObjectStore(ABC):
         """Return what interrupted writes left, as places below the store."""
 
     @abstractmethod
+    def manifest(self, digest: str) -> Manifest:
+        """Return the manifest that an object carries.
+
+        Raises:
+            ManifestError: it cannot be read, or is not the one of that digest.
+        """
+
+    @abstractmethod
+    def size(self, place: str) -> int:
+        """Return the bytes of an object (by digest), a leftover or a trashed object (by place)."""
+
+    @abstractmethod
+    def set_aside(self, digest: str, day: date) -> None:
+        """Move an object to the trash; killed at any point, it is in its place or there."""
+
+    @abstractmethod
+    def put_back(self, item: Trashed) -> None:
+        """Move an object from the trash to its place."""
+
+    @abstractmethod
+    def trash(self) -> list[Trashed]:
+        """Return what is in the trash, oldest first."""
+
+    @abstractmethod
+    def owners(self) -> list[Owner]:
+        """Return the homes that left their file in the store."""
+
+    @abstractmethod
+    def note_owner(self, owner: Owner) -> None:
+        """Leave the file of a home in the store, unless it is there."""
+
+    @abstractmethod
+    def forget_owner(self, owner: Owner) -> None:
+        """Remove the file of a home from the store."""
+
+    @abstractmethod
     def discard(self, place: str) -> None:
         """Remove an object (by digest) or a leftover (by place)."""
 
     @abstractmethod
     def abandoned(self, digest: str) -> bool:
         """Whether an object without record is surely not about to get one."""
+
+
+def is_digest(text: str) -> bool:
+    """Whether text is the name of an object."""
+    return _DIGEST.fullmatch(text) is not None
+
+
+def check_digest(text: str) -> str:
+    """Return `text` if it is a digest; whatever else a record holds never becomes a path."""
+    if not is_digest(text):
+        raise ManifestError(f"`{text}` is not a digest", hint="`ahl verify` lists damaged records")
+    return text
+
+
+def trashed(places: Iterable[str]) -> list[Trashed]:
+    """Return the objects in the trash whose places, `DAY/DIGEST`, are given; oldest first."""
+    items = []
+    for place in places:
+        day, _, digest = place.partition("/")
+        try:
+            items.append(Trashed(check_digest(digest), date.fromisoformat(day)))
+        except (ValueError, ManifestError):
+            continue  # somebody else's file
+    return sorted(items, key=lambda item: (item.day, item.digest))
 
 
 def recorded(manifest: Manifest) -> tuple[str, int]:

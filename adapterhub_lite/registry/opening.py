@@ -14,7 +14,7 @@ from pathlib import Path
 
 from adapterhub_lite import disk
 from adapterhub_lite.errors import RegistryError
-from adapterhub_lite.registry.failures import damaged
+from adapterhub_lite.registry.failures import DamagedRegistryError, damaged
 from adapterhub_lite.registry.tables import METADATA
 
 APPLICATION = 0x41484C31
@@ -51,7 +51,7 @@ def check(path: Path, *, create: bool) -> None:
     if not header:
         _check_log(path, "is empty", create=create)
         if not create:
-            raise RegistryError(
+            raise DamagedRegistryError(
                 f"`{path}` is an empty file, not a registry",
                 hint="restore it from a backup or from git, or `ahl rebuild` makes it again from "
                 "the objects; `ahl init` makes a new, empty registry",
@@ -78,7 +78,7 @@ def check_tables(label: str, tables: frozenset[str], *, create: bool) -> None:
         raise damaged(label, f"its table `{missing[0]}` is gone")
     if tables:
         raise foreign(label, tables)
-    raise RegistryError(
+    raise DamagedRegistryError(
         f"`{label}` is a database without tables, not a registry",
         hint="`ahl init` makes a registry of it",
     )

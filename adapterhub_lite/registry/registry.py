@@ -37,7 +37,11 @@ class Registry:
 
     def __init__(self, url: str | Path, *, create: bool = False, timeout: float = 30.0) -> None:
         self.database = Database(url, create=create, timeout=timeout)
-        migrations.bring_up(self.database, create=create)
+        try:
+            migrations.bring_up(self.database, create=create)
+        except BaseException:
+            self.database.close()
+            raise
 
     def __enter__(self) -> Registry:
         return self
@@ -75,11 +79,15 @@ class Registry:
 
         A name that meant another adapter means this one from now on.
         """
-        addition = Addition(manifest, name, tuple(aliases), remote, added)
-        digest, _ = rows.spell(manifest)
+        (adapter,) = self.add_all([Addition(manifest, name, tuple(aliases), remote, added)])
+        return adapter
+
+    def add_all(self, additions: Sequence[Addition]) -> list[Adapter]:
+        """Add several adapters in one transaction, and return them as they then are."""
+        digests = [rows.spell(addition.manifest)[0] for addition in additions]
         with self.database.write() as connection:
-            writing.Adder(connection).add([addition])
-            return rows.adapter(search.get(connection, f"{name}@{digest}"))
+            writing.Adder(connection).add(additions)
+            return [rows.adapter(search.get(connection, digest)) for digest in digests]
 
     def add_many(self, items: Iterable[Addition]) -> int:
         """Add many adapters in one transaction, and return how many were new."""

@@ -1,23 +1,25 @@
-"""`verify` and `gc`: what the registry says against what the object store holds."""
+"""`verify`: what the registry says against what the object store holds."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, select, text
+from sqlalchemy import Connection, inspect, select, text
 
 from adapterhub_lite import digests
-from adapterhub_lite.errors import AhlError
+from adapterhub_lite.errors import AhlError, RegistryError
 from adapterhub_lite.foreign.text import command
 from adapterhub_lite.registry import rows
 from adapterhub_lite.registry.objects import ObjectStore, Problem
-from adapterhub_lite.registry.tables import ADAPTERS, LANGUAGES, NAMES
+from adapterhub_lite.registry.tables import ADAPTERS, LANGUAGES, METADATA, NAMES
 
 if TYPE_CHECKING:
     from adapterhub_lite.registry.registry import Registry
 
 _GC = "`ahl gc` removes it"
+_REBUILD = "restore it from a backup, or `ahl rebuild` makes it again from the objects"
 
 
 def verify(registry: Registry, store: ObjectStore) -> list[Problem]:
@@ -25,30 +27,40 @@ def verify(registry: Registry, store: ObjectStore) -> list[Problem]:
     with store.cleaning():  # short: bytes are read after others may go on
         there = list(store.digests())
         leftovers = store.leftovers()
-        with registry.database.read() as connection:
-            problems = [*_database(connection), *_rows(connection), *_names(connection)]
-            needed = _needed(connection)
+        trash = {item.digest for item in store.trash()}
+        problems = check_registry(registry)
+        if any(problem.kind == "database" for problem in problems):
+            return problems  # what it needs of the store is not known
+        needs = needed(registry)
         problems += [_leftover(place) for place in leftovers]
-        problems += [_orphan(d) for d in there if d not in needed and store.abandoned(d)]
-    checked = (store.check(digest) for digest in sorted(needed | set(there)))
-    return [*problems, *(problem for problem in checked if problem is not None)]
+        problems += [_orphan(d) for d in there if d not in needs and store.abandoned(d)]
+    checked = (store.check(digest) for digest in sorted(needs | set(there)))
+    return [*problems, *(_restorable(problem, trash) for problem in checked if problem)]
 
 
-def collect(registry: Registry, store: ObjectStore, *, dry_run: bool) -> list[str]:
-    """Remove what no record needs, and return it; nothing else is touched."""
-    with store.cleaning():
+def check_registry(registry: Registry) -> list[Problem]:
+    """Return what is wrong with a registry by itself: pages, tables, records, names."""
+    try:
         with registry.database.read() as connection:
-            needed = _needed(connection)
-        orphans = [d for d in store.digests() if d not in needed and store.abandoned(d)]
-        found = [*store.leftovers(), *orphans]
-        for place in () if dry_run else found:
-            store.discard(place)
-    return found
+            problems = [*_pages(connection), *_tables(connection)]
+            if not problems:
+                problems = [*_rows(connection), *_names(connection)]
+    except RegistryError as error:
+        return [Problem("database", registry.database.label, error.message, _REBUILD)]
+    return problems
 
 
-def _needed(connection: Connection) -> set[str]:
+def needed(registry: Registry) -> frozenset[str]:
+    """Return the digests of the objects that the registry's records need."""
     local = select(ADAPTERS.c.digest).where(ADAPTERS.c.remote.is_(False))
-    return set(connection.scalars(local))
+    with registry.database.read() as connection:
+        return frozenset(connection.scalars(local))
+
+
+def _restorable(problem: Problem, trash: set[str]) -> Problem:
+    if problem.kind == "missing-object" and problem.subject in trash:
+        return replace(problem, fix="it is in the trash: `ahl gc` puts it back")
+    return problem
 
 
 def _leftover(place: str) -> Problem:
@@ -60,12 +72,24 @@ def _orphan(digest: str) -> Problem:
     return Problem("orphan-object", digest, f"object {short} has no record in the registry", _GC)
 
 
-def _database(connection: Connection) -> Iterator[Problem]:
+def _pages(connection: Connection) -> Iterator[Problem]:
     if connection.dialect.name != "sqlite":
         return
     for (line,) in connection.execute(text("PRAGMA integrity_check")):
         if line != "ok":
-            yield Problem("database", "registry.db", line, "restore `registry.db` from a backup")
+            yield Problem("database", "registry.db", line, _REBUILD)
+
+
+def _tables(connection: Connection) -> Iterator[Problem]:
+    catalogue = inspect(connection)
+    tables = set(catalogue.get_table_names())
+    for name, table in sorted(METADATA.tables.items()):
+        columns = {c["name"] for c in catalogue.get_columns(name)} if name in tables else set()
+        lost = sorted({column.name for column in table.columns} - columns)
+        if name not in tables:
+            yield Problem("database", name, f"table `{name}` is gone", _REBUILD)
+        elif lost:
+            yield Problem("database", name, f"table `{name}` has no column `{lost[0]}`", _REBUILD)
 
 
 def _rows(connection: Connection) -> Iterator[Problem]:

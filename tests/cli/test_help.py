@@ -16,7 +16,10 @@ from adapterhub_lite.cli import main
 from adapterhub_lite.cli.command import AhlCommand, AhlGroup
 from adapterhub_lite.cli.extending import ExtendedGroup
 
-NAMED = "init add list show remove alias verify gc resolve predict evaluate train methods plugins"
+NAMED = (
+    "init add list show remove alias verify gc rebuild resolve predict evaluate train methods "
+    "plugins"
+)
 
 
 def commands(

@@ -86,7 +86,7 @@ def _observe(path: Path, adapter: Path) -> dict[str, Any]:
             "whole": added is None or (home.folder_of(added) / manifests.WEIGHTS).is_file(),
             "problems": sorted({problem.kind for problem in home.verify()}),
         }
-        seen["collected"] = home.gc()
+        seen["collected"] = [item.place for item in home.gc()]
         seen["after"] = [str(problem) for problem in home.verify()]
         seen["kept"] = _known(home, "kept") is not None
         home.add(adapter, name="new")

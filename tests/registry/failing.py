@@ -11,8 +11,10 @@ import os
 import resource
 import sys
 
+import filelock.asyncio  # noqa: F401  # all of it, as below
 import sqlalchemy.dialects.sqlite  # noqa: F401  # loaded while it can surely be read
 
+import adapterhub_lite.registry.garbage  # noqa: F401
 from adapterhub_lite.errors import AhlError
 from adapterhub_lite.home import Home
 from tests.registry.making import manifest

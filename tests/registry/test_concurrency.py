@@ -13,6 +13,7 @@ import pytest
 from adapterhub_lite.errors import HomeError
 from adapterhub_lite.home import Home
 from adapterhub_lite.registry import Registry
+from adapterhub_lite.registry.garbage import Garbage
 from adapterhub_lite.registry.local import LocalStore
 from tests.registry.making import folder, manifest
 
@@ -95,7 +96,7 @@ def test_a_new_database_is_migrated_once(url: str, tmp_path: Path) -> None:
 def test_gc_waits_for_whoever_adds(home: Home, tmp_path: Path) -> None:
     """Between rename and the registry's commit an object has no record; `gc` must not see it."""
     stored = folder(tmp_path / "x", "x")
-    removed: list[str] = []
+    removed: list[Garbage] = []
     cleaner = threading.Thread(target=lambda: removed.extend(Home.find(home.path).gc()))
     with home.store.adding():
         home.store.put(stored, manifest("x"))

@@ -140,7 +140,7 @@ def _cut(path: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
-        (_newer, "has format 0099, this version reads up to 0002\nhint: upgrade"),
+        (_newer, "has format 0099, this version reads up to"),
         (_no_database, "is damaged"),
         (_foreign, "is another program's database (tables `adapters`)"),
         (_overwritten, "is damaged"),
@@ -164,7 +164,7 @@ def test_a_database_that_cannot_be_used(
 def test_a_newer_format_on_postgres(postgres_url: str) -> None:
     with Registry(postgres_url, create=True) as made, made.database.write() as connection:
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0099'")
-    with pytest.raises(RegistryError, match="has format 0099, this version reads up to 0002"):
+    with pytest.raises(RegistryError, match="has format 0099, this version reads up to"):
         Registry(postgres_url)
 
 

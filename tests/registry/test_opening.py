@@ -85,8 +85,8 @@ FOREIGN: dict[str, tuple[Callable[[Path], object], str]] = {
     "in use": (_in_the_middle_of_a_change, "is another program's database"),
     "format row": (lambda path: _ours(path, "DELETE FROM alembic_version"), "number is gone"),
     "format rows": (
-        lambda path: _ours(path, "INSERT INTO alembic_version VALUES ('0002')"),
-        "its format number is `0001`, `0002`",
+        lambda path: _ours(path, "INSERT INTO alembic_version VALUES ('0000')"),
+        "its format number is `0",
     ),
     "format text": (
         lambda path: _ours(path, "UPDATE alembic_version SET version_num = 'ae1027a6acf'"),

@@ -43,9 +43,9 @@ def bring_up(database: Database, *, create: bool = False) -> None:
     if version == HEAD:
         return
     _refuse_newer(version, database)
-    if version is None and not create:
+    if version is None:  # before anything is set in the file
         with database.read() as connection:
-            _check_tables(connection, database.label, create=False)
+            _check_tables(connection, database.label, create=create)
     if database.read_only:
         raise RegistryError(
             f"registry `{database.label}` has format {version or 'none'}, this version needs "
