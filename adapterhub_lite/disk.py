@@ -18,7 +18,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from adapterhub_lite.errors import HomeError
-from adapterhub_lite.foreign.reading import Reader
 from adapterhub_lite.foreign.text import command
 
 READ_ONLY_HINT = "work on a copy: `cp -r HOME COPY`, then `--home COPY`; or get write access"
@@ -104,7 +103,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
         check_new(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         _sweep(path)
-        part = path.with_name(f".{path.name}.{uuid.uuid4().hex}{_PART}")
+        part = path.with_name(f".{path.name}.{os.getpid()}-{uuid.uuid4().hex}{_PART}")
         part.mkdir()
     try:
         with refusing(path):
@@ -136,12 +135,25 @@ def _sweep(path: Path) -> None:
     """Remove what killed calls for `path` left: folders with our mark, of processes now gone."""
     for part in path.parent.glob(f".{glob.escape(path.name)}.*{_PART}"):
         try:
-            mark = Reader(HomeError).json_object_file(part / _MARK)
-            gone = mark["host"] == _host() and not _is_alive(int(mark["pid"]))
-        except (OSError, ValueError, TypeError, KeyError, HomeError):
+            gone = _is_left(part)
+        except (OSError, ValueError, TypeError, KeyError):
             continue
         if gone:
             shutil.rmtree(part, ignore_errors=True)
+
+
+def _is_left(part: Path) -> bool:
+    """Whether a killed process left a folder; one without mark must be empty but for half a mark.
+
+    Raises:
+        OSError, ValueError, TypeError, KeyError: it cannot be told.
+    """
+    if (part / _MARK).exists():
+        mark = json.loads((part / _MARK).read_text(encoding="utf-8"))
+        return bool(mark["host"] == _host()) and not _is_alive(int(mark["pid"]))
+    pid = part.name.removesuffix(_PART).rpartition(".")[2].partition("-")[0]
+    half = f".{_MARK}."
+    return not _is_alive(int(pid)) and all(p.name.startswith(half) for p in part.iterdir())
 
 
 def _is_alive(pid: int) -> bool:
