@@ -1,4 +1,4 @@
-"""For those who test: the conformance kit for methods, and tiny models of every family."""
+"""For those who test: conformance kits for methods and families, and tiny models of each."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from adapterhub_lite.methods.base import Method
+    from adapterhub_lite.testing.family import FamilySuite
     from adapterhub_lite.testing.suite import MethodSuite
 
-__all__ = ["MethodSuite", "load_method"]
+__all__ = ["FamilySuite", "MethodSuite", "load_method"]
+
+_SUITES = {"FamilySuite": "family", "MethodSuite": "suite"}
 
 
 def load_method(path: str | Path, name: str | None = None) -> Method:
@@ -32,6 +35,6 @@ def load_method(path: str | Path, name: str | None = None) -> Method:
 
 
 def __getattr__(name: str) -> Any:
-    if name == "MethodSuite":
-        return importlib.import_module("adapterhub_lite.testing.suite").MethodSuite
+    if name in _SUITES:
+        return getattr(importlib.import_module(f"{__name__}.{_SUITES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

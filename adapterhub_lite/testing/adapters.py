@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from adapterhub_lite.adapter import Kind
+from adapterhub_lite.families import Family
 from adapterhub_lite.methods.base import Method
 from adapterhub_lite.model.anatomy import Anatomy
 from adapterhub_lite.model.base import Base
@@ -25,10 +26,14 @@ def random_adapter(
     seed: int = 1,
     scale: float = 0.3,
     leave_out: Sequence[int] = (),
+    families: Mapping[str, Family] | None = None,
 ) -> LoadedAdapter:
-    """Return an adapter whose every weight is drawn from N(0, `scale`); fresh when `scale` is 0."""
+    """Return an adapter whose every weight is drawn from N(0, `scale`); fresh when `scale` is 0.
+
+    `families` is the anatomy table; left out, that of the package.
+    """
     adapter = fresh(
-        Anatomy(base.model, load().families),
+        Anatomy(base.model, load().families if families is None else families),
         method,
         method.Config.from_mapping(config),
         ref=ref,

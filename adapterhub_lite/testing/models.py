@@ -6,6 +6,7 @@ so that a method that mixes them up fails on shape.  Everything is drawn from a 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,16 +71,27 @@ EVERY_FAMILY = "AHL_EVERY_FAMILY"
 DECODERS = ("llama", "mistral", "qwen2", "gpt2")
 
 
-def tiny_model(model_type: str, *, seed: int = 0, **changes: Any) -> PreTrainedModel:
-    """Return a random model of a family with its language-modelling head, in evaluation mode."""
+def tiny_model(
+    model_type: str,
+    *,
+    seed: int = 0,
+    settings: Mapping[str, Any] | None = None,
+    decoder: bool | None = None,
+    **changes: Any,
+) -> PreTrainedModel:
+    """Return a random model of a family with its language-modelling head, in evaluation mode.
+
+    `settings` and `decoder` are for a family that is not in `CONFIGS`: its config's values, and
+    whether its head is that of a causal language model.
+    """
     import torch
     import transformers
 
-    settings = {**CONFIGS[model_type], **changes}
+    settings = {**(CONFIGS[model_type] if settings is None else settings), **changes}
     config = transformers.AutoConfig.for_model(model_type, **settings)
     kind: Any = (
         transformers.AutoModelForCausalLM
-        if model_type in DECODERS
+        if (model_type in DECODERS if decoder is None else decoder)
         else transformers.AutoModelForMaskedLM
     )
     with torch.random.fork_rng(devices=[]):
