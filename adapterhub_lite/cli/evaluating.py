@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,13 +14,16 @@ from adapterhub_lite.cli.command import command, model_options, settings
 from adapterhub_lite.cli.data import data_options, long_option
 from adapterhub_lite.cli.languages import read
 from adapterhub_lite.cli.modes import Mode, Modes
-from adapterhub_lite.cli.output import PICTURE, echo, print_json, table
+from adapterhub_lite.cli.output import PICTURE, echo, fits, print_json, table
 from adapterhub_lite.cli.training import ALLOW, pairs
 
 if TYPE_CHECKING:
     from adapterhub_lite.evaluation import Average, Cell, Report, Result, Table
     from adapterhub_lite.home import Home
     from adapterhub_lite.tasks.metrics import LabelScore
+
+CONFUSIONS = 15
+"""Pairs of labels that are printed where the confusion matrix is too wide."""
 
 
 def _is_table(values: Mapping[str, Any]) -> bool:
@@ -298,7 +302,23 @@ def _print_report(report: Report) -> None:
         for name, counts in zip(names, matrix, strict=True)
     ]
     echo()
-    table(("gold \\ predicted", *names), rows)
+    columns = ("gold \\ predicted", *names)
+    if fits([columns, *rows]):
+        table(columns, rows)
+    else:
+        _print_confusions(report)
+
+
+def _print_confusions(report: Report) -> None:
+    """Print what was most often taken for what, on a terminal too narrow for the matrix."""
+    support = Counter(gold for gold, _ in report.confusion.elements())
+    wrong = [(pair, count) for pair, count in report.confusion.most_common() if pair[0] != pair[1]]
+    rows = [
+        (gold, predicted, str(count), f"{100 * count / support[gold]:.1f} %")
+        for (gold, predicted), count in wrong[:CONFUSIONS]
+    ]
+    table(("gold", "predicted", "count", "of gold"), rows)
+    settings().say("the whole confusion matrix needs more columns: `--picture FILE` or `--json`")
 
 
 def _scores(name: str, row: LabelScore | Average) -> tuple[str, ...]:

@@ -105,6 +105,16 @@ def table(
         cells(line)
 
 
+def fits(rows: Sequence[Sequence[str]]) -> bool:
+    """Whether a table of these rows is no wider than the terminal; a pipe has any width."""
+    from rich.cells import cell_len
+
+    if not sys.stdout.isatty():
+        return True
+    widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
+    return sum(widths) + GAP * (len(widths) - 1) <= console().width
+
+
 def _for_eyes(head: Sequence[str], rows: Sequence[Sequence[str]], prose: Collection[str]) -> None:
     from rich import box
     from rich.table import Table

@@ -9,16 +9,20 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 
 from adapterhub_lite import Home
 from adapterhub_lite.cli import main
+from adapterhub_lite.cli.evaluating import _print_report
+from adapterhub_lite.evaluation import Report
 from adapterhub_lite.testing.homes import copy_home
 from adapterhub_lite.testing.models import save_tiny_base
 
@@ -251,6 +255,27 @@ def test_evaluate_reports_by_label_and_draws_the_confusion(
     found = json.loads(call(home, *asked, "--json").stdout)
     assert found["report"]["confusion"] == {"labels": names, "matrix": counts}
     assert {row["label"] for row in found["report"]["labels"]} == set(names)
+
+
+def test_a_confusion_matrix_too_wide_for_the_terminal_becomes_a_list(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    labels = [f"LABEL-{number}" for number in range(9)]
+    confusion = Counter({(one, other): 1 for one in labels for other in labels})
+    confusion["LABEL-3", "LABEL-5"] = 6
+    report = Report((), {}, confusion)
+    for width, head in ((60, ["gold", "predicted", "count"]), (200, ["gold", "\\", "predicted"])):
+        monkeypatch.setenv("COLUMNS", str(width))
+        monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+        with click.Context(main):
+            _print_report(report)
+        printed = capsys.readouterr()
+        lines = [line.split() for line in click.unstyle(printed.out).splitlines() if line.strip()]
+        (at,) = [number for number, line in enumerate(lines) if line[0] == "gold"]
+        assert lines[at][:3] == head
+        if width == 60:  # 6 of 14 with that gold label
+            assert lines[at + 2] == ["LABEL-3", "LABEL-5", "6", "42.9", "%"]
+            assert "`--picture FILE` or `--json`" in printed.err
 
 
 def test_evaluate_a_lock(home: Path, trained: Path, tmp_path: Path) -> None:
