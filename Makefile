@@ -16,6 +16,7 @@ help: ## list what can be made
 
 demo: $(STAMP) ## resolve, attach, tag and score on the starter adapters, on a copy of the home
 	@$(BIN)/python demo/demo.py
+	@echo "next: source $(BIN)/activate    # puts ahl on your PATH; then: ahl resolve en gv --task pos"
 
 test: lint peer ## lint, then all tests with coverage
 	@echo "pytest"

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from adapterhub_lite.home import Home
     from adapterhub_lite.merged import merge
     from adapterhub_lite.model.attach import Attachment, attach
-    from adapterhub_lite.model.base import Base, load_base
+    from adapterhub_lite.model.base import Base, load_base, wrap
     from adapterhub_lite.model.fresh import new_adapter
     from adapterhub_lite.prediction import predict
     from adapterhub_lite.registry import Registry
@@ -61,6 +61,7 @@ __all__ = [
     "train_bilingual",
     "train_language",
     "train_task",
+    "wrap",
 ]
 
 __version__ = VERSION
@@ -73,7 +74,7 @@ _NAMES = {
     "home": ("Home",),
     "merged": ("merge",),
     "model.attach": ("Attachment", "attach"),
-    "model.base": ("Base", "load_base"),
+    "model.base": ("Base", "load_base", "wrap"),
     "model.fresh": ("new_adapter",),
     "prediction": ("predict",),
     "registry": ("Registry",),

@@ -79,7 +79,7 @@ _READER = Reader(
 def make(
     composition: Composition | str,
     *,
-    home: Home,
+    home: Home | str | Path,
     request: Mapping[str, Any] | None = None,
     strategy: str = "",
 ) -> Lock:
@@ -89,6 +89,9 @@ def make(
         RefError: the home does not know one of its adapters.
         LockError: one is remote, so that there are no weights to lock.
     """
+    from adapterhub_lite.home import Home
+
+    home = Home.find(home)
     parsed = compositions.parse(str(composition))
     found = {ref: home.registry.get(ref) for ref in compositions.refs(parsed)}
     by_digest = compositions.rename(parsed, lambda ref: found[ref].digest)
@@ -233,7 +236,7 @@ def _check_list(lock: Lock) -> None:
             )
 
 
-def check(lock: Lock, home: Home) -> Composition:
+def check(lock: Lock, home: Home | str | Path) -> Composition:
     """Return the locked composition, after comparing all that the home has of it.
 
     Every byte of the weights is read.  The base is compared when it is attached to.
@@ -243,6 +246,9 @@ def check(lock: Lock, home: Home) -> Composition:
             the list; an adapter missing, remote, damaged, or not as the lock describes it; or a
             method that another plugin, or another version of it, provides here.
     """
+    from adapterhub_lite.home import Home
+
+    home = Home.find(home)
     _check_list(lock)
     for locked in lock.adapters:
         for difference in _differences(locked, lock.base, home):

@@ -332,13 +332,15 @@ def resolve_all(
     Raises:
         NoResolutionError: nothing in the home fits one of them.
     """
-    from adapterhub_lite.model.base import Base
+    from adapterhub_lite.model.base import Base, check_name
     from adapterhub_lite.resolver import resolve
 
     if source is None or task is None:
         raise UsageError("a request needs `source`, `target` and `task`")
     name: str | None = None
     if base is not None:
+        if not isinstance(base, Base):
+            check_name(base)
         name = base.identity.name if isinstance(base, Base) else str(base)
     plan: dict[str, Composition | str] = {}
     for tag in dict.fromkeys(tags):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -65,12 +66,36 @@ def test_commands_run_and_print_what_is_shown(
 
 
 @pytest.mark.parametrize("line", SHELL)
-def test_make_has_the_targets(line: str) -> None:
-    """Not executed here: `make test` is what runs this."""
+def test_the_first_commands_are_there(line: str) -> None:
+    """Not executed here: `make test` is what runs this, in the environment that `make` made."""
     program, target = line.partition("#")[0].split()
-    assert program == "make"
     rules = (ROOT / "Makefile").read_text(encoding="utf-8")
+    if program == "source":
+        folder = next(row.partition(":= ")[2] for row in rules.splitlines() if "VENV :=" in row)
+        assert target == f"{folder}/bin/activate"
+        return
+    assert program == "make"
     assert re.search(rf"^{target}:", rules, re.MULTILINE)
+
+
+def test_activating_the_environment_puts_ahl_on_the_path(home: Path) -> None:
+    activate = Path(sys.prefix) / "bin" / "activate"
+    script = f"source {shlex.quote(str(activate))} && command -v ahl && ahl list --kind language"
+    environment = {**os.environ, "PATH": "/usr/bin:/bin", "HF_HUB_OFFLINE": "1"}
+    for name in ("AHL_HOME", "VIRTUAL_ENV"):
+        environment.pop(name, None)
+    result = subprocess.run(
+        ["bash", "-c", script],
+        cwd=home, capture_output=True, text=True, check=False, env=environment,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith(f"{sys.prefix}/bin/ahl\n")
+
+
+def test_the_demo_ends_with_how_to_go_on() -> None:
+    rules = (ROOT / "Makefile").read_text(encoding="utf-8")
+    demo = rules.partition("\ndemo:")[2].partition("\n\n")[0]
+    assert "source $(BIN)/activate" in demo.splitlines()[-1]
 
 
 def test_the_table_of_commands_is_complete() -> None:

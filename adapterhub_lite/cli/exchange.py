@@ -70,20 +70,24 @@ def import_(
     examples=(
         "ahl export sw-wiki exported/sw-wiki --to adapterhub",
         "ahl export ner-en exported/ner-en --to peft",
+        "ahl export sw-wiki exported/sw-wiki --to adapterhub --without-head",
     ),
 )
 @click.argument("ref")
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--to", required=True, help="Format that is written: peft, adapterhub or lt-sft.")
-def export_(ref: str, folder: Path, to: str) -> None:
+@click.option("--without-head", is_flag=True, help="Write the adapter alone.")
+def export_(ref: str, folder: Path, to: str, without_head: bool) -> None:
     """Write adapter REF to FOLDER for another library.
 
-    That library's own loader takes the folder as it stands.
+    That library's own loader takes the folder as it stands. A head that it cannot hold is refused;
+    `--without-head` leaves it out. A language adapter has one too: the bias over the vocabulary
+    that `ahl train language` adds unless told not to (`--setting output_bias=false`).
     """
     from adapterhub_lite.exchange import export
 
     run = settings()
-    exported = export(ref, folder, home=run.open_home(), to=to)
+    exported = export(ref, folder, home=run.open_home(), to=to, with_head=not without_head)
     if run.json:
         print_json(exported)
     else:

@@ -66,7 +66,7 @@ class Modes:
         Raises:
             UsageError: an option was typed that the mode does not use, or one is missing.
         """
-        names = _names(context.command)
+        names = _names(context)
         typed = frozenset(
             name
             for name in names
@@ -113,15 +113,19 @@ class Modes:
         return UsageError(f"{names[name]} is used only with {labels}", hint=hint)
 
 
-def _names(command: click.Command) -> dict[str, str]:
+def _names(context: click.Context) -> dict[str, str]:
     """Return the parameters of a command that reach its function, as messages name them."""
-    return {
-        str(parameter.name): f"`{parameter.opts[-1]}`"
-        if isinstance(parameter, click.Option)
-        else parameter.make_metavar(click.Context(command)).strip("[].")
-        for parameter in command.params
-        if parameter.expose_value
-    }
+    parameters = (p for p in context.command.params if p.expose_value)
+    return {str(p.name): _name(p, context) for p in parameters}
+
+
+def _name(parameter: click.Parameter, context: click.Context) -> str:
+    if isinstance(parameter, click.Option):
+        return f"`{parameter.opts[-1]}`"
+    values = context.params.get(str(parameter.name))
+    if isinstance(values, tuple) and values:  # a metavar of several words names none of them
+        return f"argument `{' '.join(values)}`"
+    return parameter.make_metavar(context).strip("[].")
 
 
 def _conditions(mode: Mode) -> int:

@@ -12,11 +12,11 @@ from adapterhub_lite.cli.command import command, settings
 from adapterhub_lite.cli.languages import LANGUAGE
 from adapterhub_lite.cli.modes import Mode, Modes
 from adapterhub_lite.cli.output import echo, facts, print_json, table
-from adapterhub_lite.errors import UsageError
+from adapterhub_lite.errors import UsageError, close, near
 from adapterhub_lite.foreign.text import command as shell
 
 if TYPE_CHECKING:
-    from adapterhub_lite.adapter import Adapter, Underneath
+    from adapterhub_lite.adapter import Adapter, Manifest, Underneath
 
 KINDS = ("language", "bilingual", "task", "domain")
 
@@ -156,6 +156,8 @@ def list_(
         remote=remote,
         limit=limit,
     )
+    if not found:
+        _say_near({"task": task, "method": method, "base": base})
     if run.json:
         print_json([summary(adapter) for adapter in found])
         return
@@ -167,6 +169,21 @@ def list_(
     run.say(f"{len(found)} adapter{'s' * (len(found) != 1)}")
     if not found and lang and task:
         _say_what_resolves(lang, task, base)
+
+
+def _say_near(filters: dict[str, str | None]) -> None:
+    """Say which values a filter that nothing has may have been meant for."""
+    run = settings()
+    adapters = run.open_home().registry.find()
+    for name, value in filters.items():
+        known = {_field(adapter.manifest, name) for adapter in adapters} - {""}
+        if value is not None and value not in known and close(value, known):
+            run.say(f"no adapter has {name} `{value}`: {near(value, known)}")
+
+
+def _field(manifest: Manifest, name: str) -> str:
+    fields = {"task": manifest.task or "", "method": manifest.method, "base": manifest.base.name}
+    return fields[name]
 
 
 def _say_what_resolves(lang: str, task: str, base: str | None) -> None:

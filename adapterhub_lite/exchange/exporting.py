@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from adapterhub_lite import disk
 from adapterhub_lite.errors import ExchangeError
 from adapterhub_lite.exchange import bases, formats
 from adapterhub_lite.exchange.converter import Converter, Writing
+from adapterhub_lite.foreign.text import command
 from adapterhub_lite.model.loaded import HEAD, expected_shapes, read_weights
 
 if TYPE_CHECKING:
@@ -36,12 +38,25 @@ def layout_for(adapter: Adapter, home: Home) -> str | None:
     return next((name for name in PREFERRED if name in forms), None)
 
 
-def export(ref: str, folder: Path, *, home: Home, to: str) -> Exported:
+def export(
+    ref: str, folder: Path, *, home: Home | str | Path, to: str, with_head: bool = True
+) -> Exported:
     """Write an adapter to a folder in another library's format, all of it or nothing.
+
+    Args:
+        ref: the adapter.
+        folder: a new or empty folder.
+        home: the home that has it, or the home's folder.
+        to: the format's name: `peft`, `adapterhub` or `lt-sft`.
+        with_head: write the head too; without it, what has no form there can stay behind, such as
+            the bias over the vocabulary that training a language adapter adds.
 
     Raises:
         ExchangeError: the method or its config has no exact form there; or the folder holds files.
     """
+    from adapterhub_lite.home import Home
+
+    home = Home.find(home)
     format = formats.format_named(to)
     adapter = home.registry.get(ref)
     manifest = adapter.manifest
@@ -56,10 +71,23 @@ def export(ref: str, folder: Path, *, home: Home, to: str) -> Exported:
     written = converter.write(Writing(config, own, manifest.leave_out, shape))
     if folder.exists() and any(folder.iterdir()):
         raise ExchangeError(f"`{folder}` is not empty", hint="name a new folder")
-    with disk.whole_folder(folder) as part:
-        notes = format.write(
-            part, manifest=manifest, written=written, head_weights=head, base=shape
-        )
+    notes: tuple[str, ...] = ()
+    if manifest.head is not None and not with_head:
+        notes = (f"the head for {manifest.head.type} was left out: only `ahl push` keeps it",)
+        manifest, head = dataclasses.replace(manifest, head=None), {}
+    try:
+        with disk.whole_folder(folder) as part:
+            notes += format.write(
+                part, manifest=manifest, written=written, head_weights=head, base=shape
+            )
+    except ExchangeError as error:  # a head that the library cannot hold
+        if manifest.head is None:
+            raise
+        alone = command("ahl", "export", ref, folder, "--to", to, "--without-head")
+        raise ExchangeError(
+            error.message,
+            hint=f"{alone} writes the adapter alone; `ahl push` keeps the head, in our own form",
+        ) from error
     return Exported(folder, to, tuple(sorted(p.name for p in folder.iterdir())), notes)
 
 

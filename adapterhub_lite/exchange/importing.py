@@ -42,7 +42,7 @@ class Foreign:
 def import_folder(
     folder: Path,
     *,
-    home: Home,
+    home: Home | str | Path,
     name: str,
     details: Details,
     base: str | None = None,
@@ -63,6 +63,9 @@ def import_folder(
         ExchangeError: not a known format, or something in it has no exact form here.
         UsageError: the kind, a language, the task or the base is not said.
     """
+    from adapterhub_lite.home import Home
+
+    home = Home.find(home)
     home.registry.check_writable()
     foreign = convert(
         folder,

@@ -158,8 +158,9 @@ def write(
     decoder = base.anatomy.rotary() is not None
     if text and shape == LAST and decoder and not weights["bias"].any():
         return "SEQ_CLS", {"score.weight": weights["weight"]}, (labels,)
+    form = ", ".join(f"{key} {value}" for key, value in head.config.items()) or "one linear layer"
     raise ExchangeError(
-        f"a head for {head.type} of {shape} has no form in peft folders for `{architecture}`: no "
+        f"a head for {head.type} ({form}) has no form in peft folders for `{architecture}`: no "
         "class of transformers computes it",
         hint="push it: this package's own form holds all",
     )

@@ -10,6 +10,7 @@ import shlex
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adapterhub_lite import languages
@@ -84,7 +85,7 @@ class Gaps:
 
 
 def survey(
-    home: Home,
+    home: Home | str | Path,
     *,
     tasks: Sequence[str] = (),
     sources: Sequence[str] = (),
@@ -107,6 +108,9 @@ def survey(
         RefError: the base is unknown, or nothing on it is for these tasks.
         UsageError: no base is named and several have task adapters.
     """
+    from adapterhub_lite.home import Home
+
+    home = Home.find(home)
     registry, plugins = home.registry, home.plugins()
     identity = registry.base(base or _only_base(home)).identity
     wanted = tuple(tasks) or _tasks(home, identity)

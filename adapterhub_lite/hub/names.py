@@ -100,6 +100,16 @@ def check_repo(repo: str) -> str:
     return repo
 
 
+def check_owned(repo: str) -> str:
+    """Return `repo` if it can be pushed to: it names its owner, unlike some old repositories."""
+    if "/" not in check_repo(repo):
+        raise UsageError(
+            f"`{repo}` names no owner",
+            hint=f"a repository to push to is `OWNER/NAME`: `lab/{repo}`, if `lab` is your account",
+        )
+    return repo
+
+
 def is_commit(text: object) -> bool:
     """Whether text is a full commit id, and nothing else."""
     return isinstance(text, str) and _COMMIT.fullmatch(text) is not None

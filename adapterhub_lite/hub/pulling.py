@@ -61,7 +61,7 @@ class Wish:
 def pull(
     repo: str,
     *,
-    home: Home,
+    home: Home | str | Path,
     name: str | None = None,
     details: Details | None = None,
     base: str | None = None,
@@ -91,6 +91,9 @@ def pull(
         HubError: not there, out of reach, or not to be trusted; says what is wrong.
         ExchangeError: another library's adapter that has no exact form here.
     """
+    from adapterhub_lite.home import Home
+
+    home = Home.find(home)
     wanted, address = parse_ref(repo), address_of(endpoint)
     if offline or is_offline_mode():
         return from_home(home, address, wanted)

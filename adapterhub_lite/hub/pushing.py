@@ -22,7 +22,7 @@ from adapterhub_lite.hub.connection import Connection, address_of, connect, pati
 from adapterhub_lite.hub.download import Progress
 from adapterhub_lite.hub.failures import status_of
 from adapterhub_lite.hub.leaving import Part
-from adapterhub_lite.hub.names import CARD, check_repo
+from adapterhub_lite.hub.names import CARD, check_owned
 from adapterhub_lite.hub.seen import Seen
 from adapterhub_lite.hub.staging import Staged
 
@@ -90,7 +90,7 @@ def push(
     ref: str,
     repo: str,
     *,
-    home: Home,
+    home: Home | str | Path,
     private: bool | None = None,
     create_pr: bool = False,
     message: str | None = None,
@@ -121,12 +121,15 @@ def push(
             libraries' files of other weights, whose successors this home cannot make.
         WeightsError: the adapter is remote, or damaged.
     """
+    from adapterhub_lite.home import Home
+
+    home = Home.find(home)
     wish = Wish(
         private, create_pr, message, tuple(tags), with_card, dry_run, endpoint, token, progress
     )
     adapter = home.registry.get(ref)
     with scratch() as folder:
-        subject, notes = staging.stage_adapter(adapter, home, folder, repo=check_repo(repo))
+        subject, notes = staging.stage_adapter(adapter, home, folder, repo=check_owned(repo))
         if with_card:
             staging.write_card(folder, subject)
         files = staging.collect(folder)

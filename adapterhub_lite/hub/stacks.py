@@ -32,7 +32,7 @@ from adapterhub_lite.hub.names import (
     FOLDER,
     STACK,
     RepoRef,
-    check_repo,
+    check_owned,
     is_folder_name,
     parse_ref,
 )
@@ -69,7 +69,7 @@ def push_stack(
     composition: str,
     repo: str,
     *,
-    home: Home,
+    home: Home | str | Path,
     private: bool | None = None,
     create_pr: bool = False,
     message: str | None = None,
@@ -89,13 +89,16 @@ def push_stack(
         LockError: one of its adapters is remote.
         HubError: as for `push`.
     """
+    from adapterhub_lite.home import Home
+
+    home = Home.find(home)
     wish = Wish(
         private, create_pr, message, tuple(tags), with_card, dry_run, endpoint, token, progress
     )
     lock = locks.make(composition, home=home)
     adapters, missing = _everything(lock, home)
     with pushing.scratch() as folder:
-        subjects, notes = _stage(adapters, home, folder, check_repo(repo))
+        subjects, notes = _stage(adapters, home, folder, check_owned(repo))
         locks.write(lock, folder / STACK)
         if with_card:
             text = card_text.of_stack(subjects, lock.composition, repo)
@@ -114,7 +117,7 @@ def push_stack(
 def pull_stack(
     repo: str,
     *,
-    home: Home,
+    home: Home | str | Path,
     largest: int = LARGEST,
     offline: bool = False,
     endpoint: str | None = None,
@@ -129,6 +132,9 @@ def pull_stack(
         HubError: no stack there, an adapter of it missing, or as for `pull`.
         LockError: `stack.json` cannot be read.
     """
+    from adapterhub_lite.home import Home
+
+    home = Home.find(home)
     wanted, address = parse_ref(repo), address_of(endpoint)
     if offline or is_offline_mode():
         return _from_home(home, address, wanted)

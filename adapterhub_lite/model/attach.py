@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence, Set
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from adapterhub_lite import lock as locks
-from adapterhub_lite.adapter import Adapter, HeadSpec, Training
+from adapterhub_lite.adapter import Adapter, BaseIdentity, HeadSpec, Training
 from adapterhub_lite.composition import Composition
 from adapterhub_lite.errors import AttachError, CompositionError, LockError, near
 from adapterhub_lite.families import BLOCK_PARTS
@@ -20,7 +21,7 @@ from adapterhub_lite.lock import Lock
 from adapterhub_lite.methods.base import Site
 from adapterhub_lite.model import calls, checkpoints, moving, saving, trainable
 from adapterhub_lite.model.attention import view_attention
-from adapterhub_lite.model.base import Base
+from adapterhub_lite.model.base import Base, load_base
 from adapterhub_lite.model.calls import Names, OpenRows, thread
 from adapterhub_lite.model.carrier import carrier_of, check_owner
 from adapterhub_lite.model.compile import NOTHING, Compiled
@@ -49,10 +50,10 @@ Compositions = Composition | str | Lock | Mapping[str, Composition | str | None]
 
 
 def attach(
-    base: Base,
+    base: Base | str | Path | BaseIdentity,
     composition: Compositions,
     *,
-    home: Home | None = None,
+    home: Home | str | Path | None = None,
     adapters: Mapping[str, LoadedAdapter] | None = None,
     trainable: Collection[str] = (),
     merge: bool = False,
@@ -61,10 +62,11 @@ def attach(
     """Attach one composition, or several by name, to a base model.
 
     Args:
-        base: from `load_base`.
+        base: from `load_base` or, for a model of your own, from `wrap`; or what `load_base` takes:
+            a name, a folder or a Hub id.
         composition: a composition or its text; or a mapping from names to them, for `use` and
             `rows`; `None` is the base without adapter; a lock is compared with home and base first.
-        home: where refs are looked up; the nearest home when left out.
+        home: where refs are looked up, a home or its folder; the nearest one when left out.
         adapters: adapters already in memory, by ref; looked at before the home.
         trainable: refs whose weights become parameters with gradients, and parameters of the model
             until it is detached: an optimizer on `base.model.parameters()` or transformers'
@@ -82,6 +84,10 @@ def attach(
         AttachError: (also) the model carries an attachment of another thread, or another thread
             is computing with it.
     """
+    from adapterhub_lite.home import Home
+
+    home = None if home is None else Home.find(home)
+    base = base if isinstance(base, Base) else load_base(base, home=home)
     if isinstance(composition, Lock):
         composition = _unlocked(composition, base, home)
     plugins = home.plugins() if home else load_plugins()

@@ -15,7 +15,7 @@ from torch import nn
 from adapterhub_lite import base_files
 from adapterhub_lite.adapter import BaseIdentity
 from adapterhub_lite.base_files import BaseFiles
-from adapterhub_lite.errors import AhlError, BaseMismatchError, HomeError, RefError
+from adapterhub_lite.errors import AhlError, BaseMismatchError, HomeError, RefError, UsageError
 from adapterhub_lite.foreign.text import command
 from adapterhub_lite.model.base_config import read_config, refuse_code
 from adapterhub_lite.model.fingerprint import identify
@@ -94,6 +94,7 @@ def load_base(
     """
     from adapterhub_lite.home import Home
 
+    check_name(name)
     found = locate(name, None if home is None else Home.find(home))
     before = base_files.at(found.place)
     if before is not None:
@@ -111,6 +112,58 @@ def load_base(
     if expected and expected.fingerprint:
         _check(expected, base.identity, found.place)
     return base
+
+
+def check_name(base: object) -> None:
+    """Raise `UsageError` unless `base` is what `load_base` takes."""
+    if isinstance(base, str | Path | BaseIdentity):
+        return
+    hint = "load one by name: `load_base(name)`"
+    if isinstance(base, nn.Module):
+        hint = "a model that you loaded yourself becomes a base with `wrap(model, tokenizer)`"
+    raise UsageError(
+        f"a base model is a name, a folder or what `load_base` returns, found {_kind(base)}",
+        hint=hint,
+    )
+
+
+def _kind(value: object) -> str:
+    name = type(value).__name__
+    return f"an `{name}`" if name[:1] in "AEIOUaeio" else f"a `{name}`"
+
+
+def wrap(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, name: str | None = None
+) -> Base:
+    """Return a base around a model that was loaded with transformers, on its device and as it is.
+
+    The model is frozen and put into evaluation mode, as by `load_base`.  Its identity is taken from
+    its config and weights: adapters for the same weights attach, others are refused.
+
+    Args:
+        model: a transformers model of a family that the package knows, with any head or none.
+        tokenizer: the tokenizer that goes with it.
+        name: what to call it; left out, the name or folder it was loaded from.
+
+    Raises:
+        UsageError: not a transformers model, or not a tokenizer.
+    """
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    if not isinstance(model, PreTrainedModel):
+        raise UsageError(
+            f"`wrap` takes a model of transformers, found {_kind(model)}",
+            hint="of a model with adapters of `peft` or `adapters`, wrap the model underneath",
+        )
+    if not isinstance(tokenizer, PreTrainedTokenizerBase):
+        raise UsageError(
+            f"`wrap` takes the model's tokenizer, found {_kind(tokenizer)}",
+            hint="`transformers.AutoTokenizer.from_pretrained(...)` loads it",
+        )
+    model.requires_grad_(False)
+    model.eval()
+    label = name or _label(str(model.config.name_or_path)) or model.config.model_type
+    return Base(model, tokenizer, identify(model, label))
 
 
 def read_base(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -32,7 +33,7 @@ def new_adapter(
     task_type: str | None = None,
     leave_out: Sequence[int] = (),
     seed: int = 0,
-    home: Home | None = None,
+    home: Home | str | Path | None = None,
 ) -> LoadedAdapter:
     """Return an adapter with fresh weights, for `attach(..., adapters={ref: it}, trainable=[ref])`.
 
@@ -49,9 +50,11 @@ def new_adapter(
         TaskTypeError: no such task type.
         UsageError: no such kind; a task adapter without task type, or another one with a head.
     """
+    from adapterhub_lite.home import Home
+
     if kind not in list(Kind):
         raise UsageError(f"no kind of adapter `{kind}`", hint=near(str(kind), [*Kind]))
-    plugins = home.plugins() if home else load_plugins()
+    plugins = load_plugins() if home is None else Home.find(home).plugins()
     provider = plugins.method(method)
     if config is None:
         config = provider.language_defaults if kind == Kind.LANGUAGE else {}

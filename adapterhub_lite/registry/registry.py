@@ -17,7 +17,7 @@ from sqlalchemy import BindParameter, bindparam, func, or_, select
 from adapterhub_lite import base_names, languages
 from adapterhub_lite.adapter import Adapter, BaseIdentity, Kind, Manifest, Role, Score
 from adapterhub_lite.composition import Composition
-from adapterhub_lite.errors import RefError, near
+from adapterhub_lite.errors import RefError, close, near
 from adapterhub_lite.names import check_name
 from adapterhub_lite.registry import migrations, rows, scores, search, tags, text, writing
 from adapterhub_lite.registry.database import Database
@@ -307,14 +307,26 @@ _MARKED = (BASES.c.fingerprint == _WANTED) & (BASES.c.fingerprint != "")
 _ONE_BASE = select(BASES).where(or_(_NAMED, _MARKED)).order_by(*_BASE_ORDER)
 
 
+def _base_hint(wanted: str, known: Sequence[tuple[str, str]]) -> str:
+    """Return what to do about an unknown base; bases without fingerprint are the catalogue's."""
+    names = [name for name, _ in known]
+    if close(wanted, names):
+        return near(wanted, names)
+    ways = ["`ahl add FOLDER --name NAME` adds one of yours"]
+    if all(fingerprint for _, fingerprint in known):
+        ways.insert(0, "`ahl catalog load` adds public adapters and their bases")
+    return "; ".join([*([near(wanted, names)] if names else []), *ways])
+
+
 def _one_base(database: Database, wanted: str) -> BaseEntry:
     with database.read() as connection:
         spelt = {"wanted": wanted, "other": base_names.other(wanted)}
         rows_found = connection.execute(_ONE_BASE, spelt)
         found = [rows.base_entry(row) for row in rows_found]
-        names = [] if found else list(connection.scalars(select(BASES.c.name)))
+        query = select(BASES.c.name, BASES.c.fingerprint)
+        known = [] if found else [(row.name, row.fingerprint) for row in connection.execute(query)]
     if not found:
-        raise RefError(f"no base model `{wanted}` in the registry", hint=near(wanted, names))
+        raise RefError(f"no base model `{wanted}` in the registry", hint=_base_hint(wanted, known))
     different = sorted({e.identity.fingerprint for e in found if e.identity.fingerprint})
     if len(different) > 1:
         shown = ", ".join(fingerprint[:12] for fingerprint in different)

@@ -7,12 +7,11 @@ forbids, `nothing in this registry fits`; then hints, of which each would lead t
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from adapterhub_lite import languages
 from adapterhub_lite.adapter import BaseIdentity, Kind
-from adapterhub_lite.errors import NoResolutionError, near
+from adapterhub_lite.errors import NoResolutionError, close, near
 from adapterhub_lite.foreign import text
 from adapterhub_lite.resolver.candidates import Pool
 from adapterhub_lite.resolver.explain import hints
@@ -100,6 +99,8 @@ def _empty_slots(pool: Pool, rejected: set[str]) -> Iterator[str]:
 def _no_task(request: Request, registry: Registry, base: BaseIdentity | None) -> str:
     """Return why there is no task adapter: unknown task, other labels or other base."""
     if not registry.find(kind=Kind.TASK, task=request.task, limit=1):
+        if not registry.find(limit=1):
+            return "this registry has no adapters yet (`ahl catalog load` adds public ones)"
         return f"no adapter is for task {request.task} ({near(request.task, _tasks(registry))})"
     on = f" for {base.name}" if base else ""
     said = f"no adapter{on} for task {request.task} has labels in {request.source}"
@@ -118,7 +119,7 @@ def near_tasks(request: Request, registry: Registry) -> list[str]:
     """Return the tasks that an unknown one may have been meant for."""
     if registry.find(kind=Kind.TASK, task=request.task, limit=1):
         return []
-    return get_close_matches(request.task, sorted(_tasks(registry)))
+    return close(request.task, _tasks(registry))
 
 
 def _tasks(registry: Registry) -> set[str]:

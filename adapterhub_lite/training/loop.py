@@ -29,6 +29,7 @@ from transformers import (
 from adapterhub_lite import disk
 from adapterhub_lite.errors import HomeError, TrainingError
 from adapterhub_lite.foreign.reading import RECORD, Reader
+from adapterhub_lite.model import placement
 from adapterhub_lite.model.base import Base
 from adapterhub_lite.tasks.base import Batch, Objective
 from adapterhub_lite.tasks.forward import task_logits
@@ -237,6 +238,7 @@ def _arguments(settings: Settings, folder: Path, watch: Watch | None) -> Trainin
         lr_scheduler_type="linear",
         optim="adamw_torch",
         bf16=settings.bf16,
+        use_cpu=placement.current().device == "cpu",
         logging_steps=max(1, min(10, settings.steps // 10)),
         save_strategy="steps",
         save_steps=watch.every if watch and keeps else settings.save_every,

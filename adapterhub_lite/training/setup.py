@@ -17,6 +17,7 @@ from adapterhub_lite.adapter import Adapter, Corpus, Kind, LanguageUse, Manifest
 from adapterhub_lite.errors import UsageError
 from adapterhub_lite.home import Home
 from adapterhub_lite.methods.base import Method, MethodConfig
+from adapterhub_lite.model import placement
 from adapterhub_lite.model.anatomy import Anatomy
 from adapterhub_lite.model.attach import Attachment
 from adapterhub_lite.model.base import Base, load_base
@@ -104,15 +105,32 @@ def place(home: Home | str | Path | None, base: Base | str | Path | None) -> Pla
 
     Raises:
         HomeError: no home there.
-        UsageError: no base named, and the home has none or several.
+        UsageError: no base named, and the home has none or several; or a base in float16.
     """
-    from accelerate import PartialState  # type: ignore[import-untyped]  # it ships no types
-
     home = home if isinstance(home, Home) else Home.find(home)
     if not isinstance(base, Base):
         base = load_base(base if base is not None else only_base(home), home=home)
-    base.model.to(PartialState().device)
+    if base.model.dtype is torch.float16:
+        raise UsageError(
+            f"`{base.identity.name}` is in float16, in which gradients of adapters overflow",
+            hint="train with `--dtype bfloat16` (`load_base(dtype=...)`), or in float32",
+        )
+    movable: torch.nn.Module = base.model  # transformers' annotation of `to` is wrong
+    movable.to(_device())
     return Place(home, home.plugins(), base)
+
+
+def _device() -> torch.device:
+    """Return the device to train on: the one that the command names, else the fastest there is."""
+    from accelerate import PartialState  # type: ignore[import-untyped]  # it ships no types
+
+    if placement.current().device is None:
+        device: torch.device = PartialState().device
+        return device
+    device = placement.device_of(None)
+    if device.type != "cpu":
+        torch.accelerator.set_device_index(device.index or 0)  # accelerate takes the current one
+    return device
 
 
 def only_base(home: Home) -> str:

@@ -106,6 +106,11 @@ def test_modes_that_exclude_each_other_are_both_named(ahl_json: Callable[..., An
     assert "ahl predict --lock LOCK TEXT..." in refused["hint"]
 
 
+def test_an_argument_that_a_mode_does_not_use_is_named(ahl: Ahl) -> None:
+    result = ahl("predict", "--composition", "gv-wiki", "--file", "texts.txt", "Ta mee", code=2)
+    assert "argument `Ta mee` cannot be used with `--composition` and `--file`" in result.stderr
+
+
 def test_a_table_and_a_composition_exclude_each_other(ahl: Ahl) -> None:
     result = ahl("evaluate", "en", "gv=a.conllu", "--composition", "gv-wiki", code=2)
     assert "`--composition` cannot be used with a table (SOURCE TARGET=FILE...)" in result.stderr

@@ -83,6 +83,20 @@ def test_a_pipe_gets_lines_with_tabs_and_words_stay_on_stderr(ahl: Ahl) -> None:
     assert ahl("list", "--quiet").stderr == ""
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "meant"),
+    [("--task", "POS", "pos"), ("--method", "botleneck", "bottleneck"), ("--base", "tyni", "tiny")],
+)
+def test_an_empty_list_names_what_may_have_been_meant(
+    ahl: Ahl, option: str, value: str, meant: str
+) -> None:
+    """An empty list is an answer; scripts get it as one."""
+    result = ahl("list", option, value, "--json")
+    assert result.stdout == "[]\n"
+    assert f"`{value}`: did you mean `{meant}`?" in result.stderr
+    assert "did you mean" not in ahl("list", option, "quite-another").stderr
+
+
 def test_a_terminal_gets_a_table_with_a_head(ahl: Ahl, home: Path) -> None:
     """`script` gives the command a terminal; a narrow one must not lose the refs."""
     command = f"{sys.executable} -m adapterhub_lite --home {home} list --lang fo"

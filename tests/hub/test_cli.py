@@ -112,7 +112,8 @@ def call(folder: Path, *words: str, code: int = 0) -> Any:
 
 def test_a_dry_run_prints_each_file(ahl: Ahl) -> None:
     result = call(ahl.folder, "push", "en-wiki", "lab/en", "--dry-run")
-    rows = [line.split("\t") for line in result.stdout.splitlines()]
+    head, *rows = [line.split("\t") for line in result.stdout.splitlines()]
+    assert head == ["file", "bytes", "sha256"]
     assert [row[0] for row in rows] == ["README.md", "adapter.json", "weights.safetensors"]
     assert all(int(row[1]) and len(row[2]) == 64 for row in rows)
     assert "would send 3 files" in result.stderr
@@ -124,10 +125,11 @@ def test_a_dry_run_prints_each_file(ahl: Ahl) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("pull", "--stack", "lab/x", "--name", "x"), "'--name' is for one adapter"),
-        (("pull", "--stack", "lab/x", "--source", "en"), "'--source' is for one adapter"),
-        (("pull", "lab/x", "--lock", "x"), "'--lock' is for a stack"),
+        (("pull", "--stack", "lab/x", "--name", "x"), "`--name` is for one adapter"),
+        (("pull", "--stack", "lab/x", "--source", "en"), "`--source` is for one adapter"),
+        (("pull", "lab/x", "--lock", "x"), "`--lock` is for a stack"),
         (("pull", "no such id"), "is no Hub id"),
+        (("push", "en-wiki", "without-owner", "--dry-run"), "`without-owner` names no owner"),
         (("push", "en-wiki", "x/y/z"), "is no Hub id"),
     ],
 )
