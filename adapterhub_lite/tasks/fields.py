@@ -18,10 +18,12 @@ SYNONYMS: Mapping[str, tuple[str, ...]] = {
     "text": (
         *("sentence", "sentence1", "text1", "texta", "premise", "review", "reviewtext", "content"),
         *("document", "utterance", "tweet", "comment", "message", "body", "input", "headline"),
+        *("description", "sentencetext", "question", "query", "post", "title"),
     ),
     "label": (
         *("gold", "goldlabel", "tag", "class", "category", "target", "sentiment", "intent"),
-        *("topic", "labeltext", "labelname", "stance", "emotion", "annotation"),
+        *("topic", "labeltext", "labelname", "stance", "emotion", "annotation", "labels"),
+        *("classname", "classlabel", "classindex", "domain"),
     ),
     "second": ("sentence2", "text2", "textb", "hypothesis", "textpair"),
     "language": ("lang", "locale", "languagecode", "langcode"),

@@ -103,6 +103,8 @@ def readable_lines(path: Path) -> tuple[list[Line], list[BadLine]]:
             lines.append(Line(number, raw.decode()))
         else:
             bad.append(BadLine(number, *problem))
+    if not bad and not any(line.text.strip() for line in lines):
+        fail(path, None, "the file is empty")
     return lines, bad
 
 

@@ -93,17 +93,19 @@ def table_layout(
     lines: Sequence[Line],
     names: Sequence[str] = (),
     *,
+    label: str | None = None,
     forced: str | None = None,
 ) -> Layout:
     """Return how a file holds records: any format but `columns`.
 
-    `names` are the columns that the user named, `forced` is the format that they did.
+    `names` are the columns that the user named, `label` that of the labels, `forced` is the format
+    that they named.
     """
     written = [line for line in lines if line.text.strip()]
     name = forced or _json(path, written) or _conllu(path, written)
     if name is not None and name not in ("tsv", "csv"):
         return Layout(name)
-    table = separated(path, lines, names, forced=name)
+    table = separated(path, lines, names, label=label, forced=name)
     return Layout("text") if table is None else Layout(table.format, table=table)
 
 

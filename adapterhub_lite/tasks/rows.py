@@ -88,9 +88,13 @@ def rows_of(lines: Sequence[Line]) -> Rows | None:
         return rows
     if len(alike) < _ALIKE * len(plain):
         return None
-    if rows.header or has_tags(alike) or any(_STOP.fullmatch(row[0]) for row in alike):
+    if (
+        rows.header
+        or (_has_capitals(alike) and _is_cut(lines, alike))
+        or any(_STOP.fullmatch(row[0]) for row in alike)
+    ):
         return rows
-    if _repeats(alike):
+    if _is_cut(lines, alike) and _repeats(alike):
         return replace(rows, doubt=f"its last column has just {len(rows.tags)} values")
     return None
 
@@ -143,11 +147,21 @@ def _numbered(lines: Sequence[Line], rows: Rows, header: Line | None) -> bool:
 
 def has_tags(rows: Sequence[Sequence[str]]) -> bool:
     """Whether a column but the first has only tags that are known, or only capitals."""
+    return _has_known_tags(rows) or _has_capitals(rows)
+
+
+def _has_capitals(rows: Sequence[Sequence[str]]) -> bool:
+    """Whether a column but the first has only capitals, as tags do, while the words do not."""
     words, *columns = zip(*rows, strict=True)
-    return _has_known_tags(rows) or any(
+    return any(
         all(map(_CAPITALS.fullmatch, column)) and not all(map(_CAPITALS.fullmatch, words))
         for column in columns
     )
+
+
+def _is_cut(lines: Sequence[Line], rows: Sequence[Sequence[str]]) -> bool:
+    """Whether blank lines cut the rows into sentences, of two words and more on average."""
+    return 2 <= sum(any(map(_is_plain, block)) for block in blocks(lines)) <= len(rows) / 2
 
 
 def _has_known_tags(rows: Sequence[Sequence[str]]) -> bool:

@@ -230,6 +230,9 @@ def _cells(path: Path, rows: Rows, line: Line) -> list[str]:
             line.number,
             f"expected {rows.count} columns with {mark} between them, as most lines have, "
             f"found {len(row)}",
+            "a word with blanks in it needs tabs between the columns"
+            if rows.separator is None
+            else "every word needs all columns; `_` stands for no tag",
         )
     return row
 
@@ -329,7 +332,7 @@ def of_records(
             problem = (
                 f"`{names.get('tags', 'tags')}` must be a list of {len(words)} tags, one a word"
             )
-            fail(record.origin, record.line, problem)
+            fail(record.origin, record.line, problem, "tags are texts: names, not numbers")
         language, key = (record.fields.get(names.get(f, "")) for f in ("language", "id"))
         yield Sentence(
             tuple(words),

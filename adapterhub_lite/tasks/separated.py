@@ -59,6 +59,7 @@ def separated(
     names: Sequence[str] = (),
     *,
     known: Sequence[str] = FIELDS,
+    label: str | None = None,
     forced: str | None = None,
 ) -> Separated | None:
     """Return the table in a file, or `None` where its lines are texts.
@@ -66,6 +67,7 @@ def separated(
     Args:
         names: columns that the user named.
         known: fields by whose usual names a header is told.
+        label: name or number of the column of labels; the last one, if it is left out.
         forced: `tsv` or `csv`, whatever the content looks like.
 
     Raises:
@@ -81,7 +83,9 @@ def separated(
         return None
     mark = mark or ("\t" if forced == "tsv" or ".tsv" in path.suffixes else ",")
     rows = _table_rows(path, lines, mark)
-    header, doubt = _header(rows, names, known)
+    if not rows:
+        fail(path, None, "no record in the file, separators alone")
+    header, doubt = _header(rows, names, known, label)
     if header is None:
         return Separated(mark, None, None, tuple(rows), doubt)
     return Separated(mark, header, rows[0][0], tuple(rows[1:]), doubt)
@@ -129,15 +133,23 @@ def _share(lines: Sequence[Line], mark: str, *, strict: bool) -> float:
         rows = _rows(lines, mark)
     except csv.Error:
         return 0
+    if not rows:
+        return 0
     count, most = Counter(len(row) for _, row in rows).most_common(1)[0]
-    if count == 1 or (strict and mark != "\t" and (most < len(rows) or not _ends_in_labels(rows))):
+    if count == 1:
+        return 0
+    if strict and mark != "\t" and (most < len(rows) or _is_prose(lines, rows, mark)):
         return 0
     return most / len(rows)
 
 
-def _ends_in_labels(rows: Sequence[Row]) -> bool:
+def _is_prose(lines: Sequence[Line], rows: Sequence[Row], mark: str) -> bool:
+    """Whether the mark is one of punctuation: before blanks, or with no label after the last."""
+    written = [line.text for line in lines if line.text.strip()]
+    if sum(f"{mark} " in text for text in written) > len(written) / 2:
+        return True
     labels = Counter(row[-1] for _, row in rows)
-    return len(labels) <= len(rows) / 2 and all(
+    return len(labels) > len(rows) / 2 or not all(
         0 < len(label.split()) <= _SHORT for label in labels
     )
 
@@ -184,7 +196,7 @@ def _cells(lines: Sequence[Line], mark: str, *, quoting: Literal[0, 3]) -> Itera
 
 
 def _header(
-    rows: Sequence[Row], names: Sequence[str], known: Sequence[str]
+    rows: Sequence[Row], names: Sequence[str], known: Sequence[str], label: str | None
 ) -> tuple[tuple[str, ...] | None, str | None]:
     """Return the names in the first row where it is a header, and a doubt about that."""
     (_, first), *rest = rows
@@ -195,10 +207,11 @@ def _header(
         return tuple(first), None
     if len(first) < 2 or len(below) < _FEW or any(recurs):
         return None, None
-    labels = Counter(row[-1] for row in below)
+    column = fields.number(label or "-1", len(first))
+    labels = Counter(row[-1 if column is None else column] for row in below)
     if len(labels) > len(below) / 2:
         return None, None
     texts = [max(len(cell.split()) for cell in row) for row in below]
     if max(len(cell.split()) for cell in first) <= 2 < median(texts) / 2 + 1:
         return tuple(first), "is taken as a header: short, and never repeated below"
-    return None, f"could be a header: `{first[-1]}` is in no other line"
+    return None, f"could be a header: `{first[column or -1]}` is in no other line"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from adapterhub_lite.tasks import annotating, fields, spans
 from adapterhub_lite.tasks.base import Example
 from adapterhub_lite.tasks.files import Line, blocks, fail, read_lines
-from adapterhub_lite.tasks.formats import check_format, table_layout
+from adapterhub_lite.tasks.formats import Layout, check_format, table_layout
 from adapterhub_lite.tasks.rows import UPOS
 from adapterhub_lite.tasks.separated import Separated
 from adapterhub_lite.tasks.tables import (
@@ -45,7 +45,7 @@ def read_texts(
     """
     check_format(format, FORMATS, "classification")
     lines = read_lines(path)
-    layout = table_layout(path, lines, tuple(columns.values()), forced=format)
+    layout = _layout(path, lines, columns, format)
     if layout.format == "conllu":
         fail(path, None, "expected a text and a label a line, found CoNLL-U", _WORDS)
     if layout.format in ("jsonl", "json"):
@@ -56,6 +56,14 @@ def read_texts(
         records = records_in(path, lines, layout, ("text", "label"))
         return of_records(records, columns, gold=gold, table=layout.table)
     return _plain(path, lines, gold=gold)
+
+
+def _layout(
+    path: Path, lines: Sequence[Line], columns: Mapping[str, str], format: str | None
+) -> Layout:
+    return table_layout(
+        path, lines, tuple(columns.values()), label=columns.get("label"), forced=format
+    )
 
 
 def of_records(
@@ -142,7 +150,7 @@ def annotated(
     Plain text becomes a table: text, tab, label.
     """
     lines = read_lines(path)
-    layout = table_layout(path, lines, tuple(columns.values()), forced=format)
+    layout = _layout(path, lines, columns, format)
     if layout.format in ("jsonl", "json"):
         records = json_records(path, lines, layout)
         asked = ("label",) if "label" in columns else ()

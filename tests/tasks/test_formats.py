@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from adapterhub_lite.errors import DataError, UsageError
+from adapterhub_lite.errors import AhlError, DataError, UsageError
 from adapterhub_lite.plugins import load
 from adapterhub_lite.tasks.files import read_lines
-from adapterhub_lite.tasks.formats import detect
+from adapterhub_lite.tasks.formats import FORMATS, detect
 from adapterhub_lite.tasks.schemes import in_scheme
 
 TYPES = load(entry_points=False).task_types
@@ -27,6 +30,18 @@ PROSE = "Well, the cat sat.\nYes, sir, it did; and so on.\nIt was late.\n"
         (PROSE, "text"),
         ("Hello, world\nYes, sir\nNo, sir\n", "text"),
         ("one two\nthree four\nfive six\n", "text"),
+        ("Yes, sir\nNo, sir\n", "text"),
+        ("Chapter I\nChapter II\n", "text"),
+        ("".join(f"Name{n} Surname{n % 5}\n" for n in range(60)), "text"),
+        ("Ta mee goll\n" * 30, "text"),
+        ("the DT\ndog NN\n\na DT\ncat NN\n", "columns"),
+        (
+            "\n".join(
+                f"v{n} {'verb' if n % 2 else 'noun'}" + "\n" * (n % 5 == 4) for n in range(40)
+            ),
+            "columns",
+        ),
+        ("孩子们在花园里读旧书。\n她去了。\n", "text"),
         ('{"a": 1}\n{"a": 2}\n', "jsonl"),
         ('[{"a": 1},\n {"a": 2}]\n', "json"),
         ("[1] The first note.\n[2] The second.\n", "text"),
@@ -65,6 +80,14 @@ def test_a_header_in_words_that_are_not_known(
     )
     assert len(read_texts(tmp_path, unsure)) == 9
     assert "`Bewertung` is in no other line" in caplog.text
+
+
+def test_an_unknown_header_over_a_label_that_is_named_by_number(tmp_path: Path) -> None:
+    rows = "".join(f"{n % 3},Titel {n},ein recht langer Satz mit Nummer {n}\n" for n in range(9))
+    columns = {"label": "1", "text": "3"}
+    examples = read_texts(tmp_path, f"Klasse,Titel,Inhalt\n{rows}", columns=columns)
+    assert len(examples) == 9
+    assert examples[0] == ("ein recht langer Satz mit Nummer 0", "0")
 
 
 def test_an_example_whose_label_is_a_usual_name_is_no_header(tmp_path: Path) -> None:
@@ -174,6 +197,37 @@ def test_words_of_a_table_with_a_sentence_column(tmp_path: Path) -> None:
     first, second = WORDS.read(path)
     assert (first.inputs, first.gold) == (("w5", "w6"), ("O", "B-X"))
     assert (second.inputs, second.key) == (("w7",), "Sentence: 2")
+
+
+ATOMS = (
+    *("\t", " ", "\n", "\n\n", "\r", "\r\n", ",", ";", "|", '"', "'", "#", "# id 1", "-DOCSTART-"),
+    *("O", "B-PER", "NOUN", "w5", "1", "1-2", "3.1", "_", "{", "}", "[", "]", "null", "[1]"),
+    *("text", "label", "Word", "Tag", "\ufeff", "\u00e9", "中文字", "\u200b", "\x00", "\u2028", "\x1c"),
+    *('{"text": "a", "label": "b"}', '{"words": ["a"], "tags": ["X"]}', '{"data": []}'),
+    '{"data": [{"paragraphs": [{"context": "c", "qas": [{"id": 1, "question": "q"}]}]}]}',
+    "1\tw\t_\tX\t_\t_\t0\troot\t_\t_\n",
+)  # fmt: skip
+
+
+@given(
+    parts=st.lists(st.sampled_from(ATOMS), min_size=1, max_size=25),
+    name=st.sampled_from(["a", "a.txt", "a.csv", "a.tsv", "a.conllu", "a.jsonl", "a.json"]),
+    format=st.sampled_from([None, None, None, *FORMATS]),
+    columns=st.sampled_from([None, {"tags": "2"}, {"label": "-1", "text": "1"}, {"words": "x"}]),
+)
+def test_whatever_is_in_a_file_ends_in_examples_or_in_one_error(
+    tmp_path_factory: pytest.TempPathFactory,
+    parts: list[str],
+    name: str,
+    format: str | None,
+    columns: dict[str, str] | None,
+) -> None:
+    path = tmp_path_factory.mktemp("any") / name
+    path.write_bytes("".join(parts).encode())
+    for kind in TYPES.values():
+        for gold in (True, False):
+            with contextlib.suppress(AhlError):
+                assert kind.read(path, columns, gold=gold, format=format)
 
 
 SQUAD = {
