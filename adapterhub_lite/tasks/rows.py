@@ -88,13 +88,11 @@ def rows_of(lines: Sequence[Line]) -> Rows | None:
         return rows
     if len(alike) < _ALIKE * len(plain):
         return None
-    if (
-        rows.header
-        or (_has_capitals(alike) and _is_cut(lines, alike))
-        or any(_STOP.fullmatch(row[0]) for row in alike)
-    ):
+    cut = _is_cut(lines, alike)
+    stops = any(_STOP.fullmatch(row[0]) for row in alike)
+    if rows.header or stops or (cut and _has_capitals(alike)):
         return rows
-    if _is_cut(lines, alike) and _repeats(alike):
+    if cut and _repeats(alike):
         return replace(rows, doubt=f"its last column has just {len(rows.tags)} values")
     return None
 

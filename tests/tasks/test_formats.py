@@ -202,7 +202,7 @@ def test_words_of_a_table_with_a_sentence_column(tmp_path: Path) -> None:
 ATOMS = (
     *("\t", " ", "\n", "\n\n", "\r", "\r\n", ",", ";", "|", '"', "'", "#", "# id 1", "-DOCSTART-"),
     *("O", "B-PER", "NOUN", "w5", "1", "1-2", "3.1", "_", "{", "}", "[", "]", "null", "[1]"),
-    *("text", "label", "Word", "Tag", "\ufeff", "\u00e9", "中文字", "\u200b", "\x00", "\u2028", "\x1c"),
+    *("text", "label", "Word", "Tag", "\ufeff", "\u00e9", "中文字", "\u200b", "\x1c"),
     *('{"text": "a", "label": "b"}', '{"words": ["a"], "tags": ["X"]}', '{"data": []}'),
     '{"data": [{"paragraphs": [{"context": "c", "qas": [{"id": 1, "question": "q"}]}]}]}',
     "1\tw\t_\tX\t_\t_\t0\troot\t_\t_\n",
