@@ -88,13 +88,13 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tags = ("NOUN", "VERB", "PUNCT", "SYM")
     rows = [f"w{n}\t{tags[n % 4]}\n" + "\n" * (n % 5 == 0) for n in draw.choices(range(95), k=90)]
     (folder / "pos.tsv").write_text("".join(rows), encoding="utf-8")
-    names = [f"w{n} {'B-PER' if n % 3 else 'O'}\n" + "\n" * (n % 5 == 0) for n in range(60)]
-    (folder / "ner.txt").write_text("".join(names), encoding="utf-8")
+    names = [f"w{n}\t{'B-PER' if n % 3 else 'O'}\n" + "\n" * (n % 5 == 0) for n in range(60)]
+    (folder / "ner.tsv").write_text("".join(names), encoding="utf-8")
     texts = [f"w{n} w{n + 1} w{n + 2},{'neg' if n % 2 else 'pos'}\n" for n in range(40)]
     (folder / "texts.csv").write_text("text,label\n" + "".join(texts), encoding="utf-8")
     options = ("--source", "en", "--steps", "3", "--quiet")
     call(home, "train", "task", "pos", "--train", str(folder / "pos.tsv"), *options)
-    call(home, "train", "task", "ner", "--train", str(folder / "ner.txt"), *options)
+    call(home, "train", "task", "ner", "--train", str(folder / "ner.tsv"), *options)
     call(home, "train", "task", "sentiment", "--train", str(folder / "texts.csv"), *options)
     return home
 

@@ -1,4 +1,4 @@
-"""docs/data.md is true: its blocks run on a copy of the repository's home, and it leaves none out."""
+"""docs/data.md is true: its blocks run on a copy of the repository's home."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def test_every_block_runs(tmp_path: Path) -> None:
     for line in "".join(text for language, text in BLOCKS if language == "console").splitlines():
         words = shlex.split(line.removeprefix("$ ahl "))
         paths = [str(tmp_path / word) if word.endswith(".conllu") else word for word in words]
-        result = CliRunner().invoke(main, ["--home", str(home.path), *paths])
-        assert result.exit_code == 0, result.output
+        called = CliRunner().invoke(main, ["--home", str(home.path), *paths])
+        assert called.exit_code == 0, called.output
     tagged = (tmp_path / "tagged.conllu").read_text(encoding="utf-8").split("\n")
     assert [line.split("\t")[1] for line in tagged[1:6]] == ["Ta", "ny", "paitchyn", "lhaih", "."]
     assert "PUNCT" in tagged[5]
