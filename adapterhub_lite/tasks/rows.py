@@ -28,7 +28,9 @@ _ATTACHED = re.compile(r".*\w[.!?…。！？।؟။។]+")
 _ALIKE = 0.9
 """Share of the lines that must have the same number of columns, where blanks are between them."""
 _TEXTS = 0.3
-"""Share of first columns with blanks in them from which they hold texts, not words."""
+"""Share of cells with several words from which a column holds texts, not words."""
+_LONG = 30
+"""Characters of a cell that are more than a word or a tag has."""
 _FEW = 20
 """Rows that are too few to tell from repetition that a column holds tags."""
 
@@ -118,9 +120,16 @@ def described(lines: Sequence[Line], separator: str | None) -> Rows:
 
 
 def holds_texts(lines: Sequence[Line], rows: Rows) -> bool:
-    """Whether the first column holds texts of several words: a table for classification."""
-    first = [rows.cells(line)[0] for line in lines if _is_plain(line) and line != rows.header]
-    return sum(" " in text for text in first) > _TEXTS * len(first)
+    """Whether a column holds texts of several words: a table for classification.
+
+    Texts in scripts without blanks are told by their length.
+    """
+    written = [rows.cells(line) for line in lines if _is_plain(line) and line != rows.header]
+    columns = zip(*(row for row in written if len(row) == rows.count), strict=True)
+    return any(
+        sum(" " in cell or len(cell) > _LONG for cell in column) > _TEXTS * len(written)
+        for column in columns
+    )
 
 
 def _is_plain(line: Line) -> bool:

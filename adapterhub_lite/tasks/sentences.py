@@ -103,7 +103,7 @@ def _sentences(
         fail(
             path,
             first.number,
-            f"expected a word a line, found texts in the first column (`{start}` ...)",
+            f"expected a word a line, found texts of several words (`{start}` ...)",
             "a label a text is a task of the type `sequence-classification`",
         )
     elif tagged:

@@ -50,6 +50,8 @@ PROSE = "Well, the cat sat.\nYes, sir, it did; and so on.\nIt was late.\n"
         ("word NOUN\nother VERB\n", "columns"),
         ("a\tb\tc\n" * 3, "columns"),
         ("the first text\tpos\nthe second\tneg\n", "tsv"),
+        ("7\tpos\tthe first text\n8\tneg\tthe second\n", "tsv"),
+        (f"7\tpos\t{'孩子们在花园里读旧书' * 4}\n", "tsv"),
         ("# a = b\n1\tw" + "\t_" * 8 + "\n", "conllu"),
     ],
 )
