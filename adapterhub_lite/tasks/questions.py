@@ -46,7 +46,10 @@ def read_questions(
     lines = read_lines(path)
     layout = table_layout(path, lines, ("question", "context"), forced=format)
     if layout.format == "json" and _is_squad(items := json_document(path, lines)):
-        return [_example(record, _SQUAD, gold=gold) for record in _squad(path, items)]
+        questions = [_example(record, _SQUAD, gold=gold) for record in _squad(path, items)]
+        if not questions:
+            fail(path, None, "no question in the file")
+        return questions
     if layout.format in ("jsonl", "json"):
         return of_records(json_records(path, lines, layout), columns, gold=gold)
     if layout.table is None or layout.table.header is None or gold:

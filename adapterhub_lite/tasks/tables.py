@@ -141,6 +141,8 @@ def missing(value: Any) -> bool:
 def _table_records(path: Path, table: Separated, positional: Sequence[str]) -> list[Record]:
     if table.doubt is not None:
         log.warning("%s:%s: line %s", path, table.header_line or 1, table.doubt)
+    if not table.rows:
+        fail(path, None, "no record in the file, only a header")
     header = table.header or tuple(positional[: table.count])
     if len(header) < table.count:
         header = tuple(str(number) for number in range(1, table.count + 1))
