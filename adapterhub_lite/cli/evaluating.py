@@ -84,19 +84,19 @@ MODES = Modes(
 )
 @click.argument("words", nargs=-1, metavar="[SOURCE] TARGET FILE | SOURCE TARGET=FILE...")
 @click.option("--task", help="Task: `pos`, `ner`, ...")
-@click.option("--composition", help="Score this, instead of what `ahl resolve` says.")
+@click.option("--composition", help="Score this, not what `ahl resolve` says.")
 @click.option(
     "--lock",
     "lock_file",
     type=click.Path(path_type=Path),
     help="Score exactly what this lock file names.",
 )
-@click.option("--report", is_flag=True, help="Also print scores by label and the confusion matrix.")
+@click.option("--report", is_flag=True, help="Also scores by label, confusion matrix.")
 @click.option(
     "--strategy",
     "strategies",
     multiple=True,
-    help="Only this column of the table, by its name in `ahl resolve`; may be repeated.",
+    help="Only this strategy; may be repeated.",
 )
 @click.option(
     "--against",
@@ -117,9 +117,7 @@ MODES = Modes(
     show_default="0, 1, 2",
     help="Seed of `--full`; may be repeated.",
 )
-@click.option(
-    "--picture", type=PICTURE, help="Draw the table, or the confusion matrix (.svg, .png)."
-)
+@click.option("--picture", type=PICTURE, help="Draw the table or the matrix (.svg, .png).")
 @click.option("--dataset", help="Name of the data [default: the file's name and digest].")
 @click.option("--split", default="test", show_default=True, help="Part of the data set.")
 @data_options
