@@ -211,6 +211,11 @@ class Manifest:
         """Whether the weights are the base's own: a language module of X-MOD."""
         return self.source is not None and self.source.format == BUILT_IN
 
+    @property
+    def base_by_name(self) -> bool:
+        """Whether the base is known by its name only, so that no weights can be compared."""
+        return not self.base.fingerprint and not self.built_in
+
     def tags(self, *roles: Role) -> tuple[str, ...]:
         """Return the language tags with one of `roles` (all, when none is given)."""
         return tuple(use.tag for use in self.languages if not roles or use.role in roles)
@@ -237,6 +242,15 @@ class Adapter:
     def ref(self) -> str:
         """The ref that names exactly these weights: `name@digest`, shortened."""
         return f"{self.name}@{self.digest[: digests.SHORT]}"
+
+    def base_note(self) -> str | None:
+        """Return a sentence for an adapter whose base is known by its name only."""
+        if not self.manifest.base_by_name:
+            return None
+        return (
+            f"`{self.ref}` names its base `{self.manifest.base.name}` without a fingerprint: "
+            "whether it was trained on these weights cannot be checked"
+        )
 
     def underneath(self) -> Underneath:
         """Return the record that an adapter trained over this one keeps of it."""

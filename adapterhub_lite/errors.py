@@ -40,6 +40,10 @@ class AhlError(Exception):
         return self.message if self.hint is None else f"{self.message}\nhint: {self.hint}"
 
 
+class AhlWarning(UserWarning):
+    """Something that works and that a user should know; the command line prints it as one line."""
+
+
 class UsageError(AhlError):
     """The call itself is wrong: an option, a setting, a combination that cannot be."""
 

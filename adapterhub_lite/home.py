@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -32,8 +33,8 @@ if TYPE_CHECKING:
     from adapterhub_lite.registry.rebuilding import Rebuilt
     from adapterhub_lite.registry.rows import Addition
 
-DATABASE = "registry.db"
-OBJECTS = "objects"
+DATABASE = trust.DATABASE
+OBJECTS = trust.OBJECTS
 PLUGINS = "plugins"
 VARIABLE = "AHL_HOME"
 
@@ -120,6 +121,8 @@ class Home:
         home = cls._open(folder, named=True)
         home.registry.count()
         home._claim_store()  # noqa: SLF001  # its own class
+        with suppress(HomeError):  # where nothing can be remembered, the found home will ask
+            trust.remember_reach(home.path, home.urls)
         return home
 
     @classmethod
@@ -164,6 +167,7 @@ class Home:
                 f"the home `{self.path}` was found, not named, and has its database elsewhere",
                 hint=f"{command('ahl', '--home', self.path, 'rebuild')} names it",
             )
+        self._check_reach(DATABASE)
         self.__dict__.pop("registry", None)  # a connection to the old file is of no use any more
         inside = self.path / DATABASE
         url = inside if self.database_url == _url(inside) else self.database_url
@@ -185,6 +189,7 @@ class Home:
         """The registry, opened and brought to the current format on first use."""
         from adapterhub_lite.registry import Registry
 
+        self._check_reach(DATABASE)
         inside = self.path / DATABASE  # as a path, because a URL cannot spell a `?` in it
         return Registry(inside if self.database_url == _url(inside) else self.database_url)
 
@@ -198,7 +203,18 @@ class Home:
         """The object store."""
         from adapterhub_lite.registry.places import open_store
 
+        self._check_reach(OBJECTS)
         return open_store(self.objects_url)
+
+    @property
+    def urls(self) -> dict[str, str]:
+        """Where the database and the objects are, by their names in a home."""
+        return {DATABASE: self.database_url, OBJECTS: self.objects_url}
+
+    def _check_reach(self, part: str) -> None:
+        """Refuse what a home that was merely found keeps outside its folder, unless trusted."""
+        if not self.named:
+            trust.check_reach(self.path, part, self.urls[part])
 
     @property
     def plugin_folder(self) -> Path | None:
@@ -208,9 +224,14 @@ class Home:
             return None
         return folder if self.named or trust.is_trusted(self.path, folder) else None
 
-    def trust_plugins(self) -> tuple[Path, ...]:
-        """Let the files in `plugins/` run as they are now, and return them."""
-        return trust.remember(self.path, self.path / PLUGINS)
+    def trust(self) -> tuple[Path, ...]:
+        """Let what needs trust act as it is now, and return its files.
+
+        That is: plugins run, and the database and objects that this home keeps elsewhere are used.
+        """
+        return trust.remember(self.path, self.path / PLUGINS, self.urls)
+
+    trust_plugins = trust
 
     @cached_property
     def _plugins(self) -> Plugins:
@@ -285,6 +306,7 @@ class Home:
 
     def verify(self) -> list[Problem]:
         """Read every record and every byte, also of bases, and return what is wrong."""
+        self._check_reach(OBJECTS)
         from adapterhub_lite.registry import bases, upkeep
 
         problems = upkeep.verify(self.registry, self.store)
@@ -314,6 +336,7 @@ class Home:
                 opened; or it has to be confirmed.
             RegistryError: the registry does not pass its check.
         """
+        self._check_reach(OBJECTS)
         from adapterhub_lite.registry import garbage
 
         others = self.other_owners()

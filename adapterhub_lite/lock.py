@@ -19,7 +19,14 @@ from typing import TYPE_CHECKING, Any
 from adapterhub_lite import base_files, checked_files, digests, disk, records
 from adapterhub_lite import composition as compositions
 from adapterhub_lite import manifest as manifests
-from adapterhub_lite.adapter import Adapter, BaseIdentity, Provider, Source, WeightsFile
+from adapterhub_lite.adapter import (
+    Adapter,
+    BaseIdentity,
+    Manifest,
+    Provider,
+    Source,
+    WeightsFile,
+)
 from adapterhub_lite.base_files import BaseFiles
 from adapterhub_lite.errors import AhlError, LockError, RefError
 from adapterhub_lite.foreign.reading import Reader
@@ -269,21 +276,7 @@ def _differences(locked: LockedAdapter, base: BaseIdentity, home: Home) -> Itera
     if adapter.remote:
         yield LockError(f"{what} is remote: its weights are not here", hint=hint)
         return
-    manifest = adapter.manifest
-    for name in ("method", "weights", "source"):
-        ours, theirs = getattr(manifest, name), getattr(locked, name)
-        if ours != theirs:
-            yield LockError(
-                f"{what} has {name} {_spelt(theirs)} in the lock, and {_spelt(ours)} in its record",
-                hint="the lock was edited: lock again",
-            )
-    if not manifest.base.same_as(base):
-        yield LockError(
-            f"{what} was trained on base `{manifest.base.name}` "
-            f"({manifest.base.fingerprint[: digests.SHORT]}), the lock is for `{base.name}` "
-            f"({base.fingerprint[: digests.SHORT] or 'no fingerprint'})",
-            hint="the lock was edited: lock again",
-        )
+    yield from _described(locked, base, adapter.manifest)
     found = checked_files.sha256(home.folder_of(adapter) / manifests.WEIGHTS)
     if found != locked.weights.sha256:
         yield LockError(
@@ -298,6 +291,32 @@ def _differences(locked: LockedAdapter, base: BaseIdentity, home: Home) -> Itera
             f"{what} needs method `{locked.method}` of plugin `{locked.provider.plugin}` "
             f"{locked.provider.version}, here it is `{provider.plugin}` {provider.version}",
             hint="install that version, or lock again after comparing results",
+        )
+
+
+def check_manifest(lock: Lock, locked: LockedAdapter, manifest: Manifest) -> None:
+    """Raise `LockError` for the first thing that a lock says of an adapter and its manifest not."""
+    for difference in _described(locked, lock.base, manifest):
+        raise difference
+
+
+def _described(
+    locked: LockedAdapter, base: BaseIdentity, manifest: Manifest
+) -> Iterator[LockError]:
+    what = f"locked adapter `{locked.name}@{locked.digest[: digests.SHORT]}`"
+    for name in ("method", "weights", "source"):
+        ours, theirs = getattr(manifest, name), getattr(locked, name)
+        if ours != theirs:
+            yield LockError(
+                f"{what} has {name} {_spelt(theirs)} in the lock, and {_spelt(ours)} in its record",
+                hint="the lock was edited: lock again",
+            )
+    if not manifest.base.same_as(base):
+        yield LockError(
+            f"{what} was trained on base `{manifest.base.name}` "
+            f"({manifest.base.fingerprint[: digests.SHORT]}), the lock is for `{base.name}` "
+            f"({base.fingerprint[: digests.SHORT] or 'no fingerprint'})",
+            hint="the lock was edited: lock again",
         )
 
 

@@ -6,10 +6,12 @@ that is possible, and expects an error that names it.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shutil
 import sqlite3
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,10 +21,22 @@ import torch
 from click.testing import CliRunner
 from safetensors.torch import load_file, save_file
 
-from adapterhub_lite import Home, attach, base_files, checked_files, digests, load_base, lock
+from adapterhub_lite import (
+    Home,
+    attach,
+    base_files,
+    checked_files,
+    digests,
+    load_base,
+    lock,
+    resolve,
+)
+from adapterhub_lite import manifest as manifests
+from adapterhub_lite.adapter import Adapter
 from adapterhub_lite.cli import main
 from adapterhub_lite.errors import (
     AhlError,
+    AhlWarning,
     BaseMismatchError,
     LockError,
     RegistryError,
@@ -208,6 +222,40 @@ def test_an_index_that_was_edited_puts_nothing_in_anothers_place(
     with pytest.raises(RegistryError, match=named):
         edited.registry.find(**request_)
     assert "record" in {problem.kind for problem in edited.verify()}
+
+
+@pytest.fixture
+def by_name(home: Home, tmp_path: Path) -> Adapter:
+    """An adapter as imports are: its base is known by name only."""
+    adapter = home.registry.get("gv")
+    given = shutil.copytree(home.folder_of(adapter), tmp_path / "given")
+    named = dataclasses.replace(adapter.manifest.base, fingerprint="")
+    manifest = dataclasses.replace(adapter.manifest, base=named)
+    (given / manifests.FILE).write_text(manifests.dumps(manifest), encoding="utf-8")
+    home.registry.remove("gv", force=True)
+    return home.add(given, name="gv")
+
+
+def test_a_base_that_is_known_by_name_only_is_told(
+    home: Home, base: Base, by_name: Adapter
+) -> None:
+    said = f"`{by_name.ref}` names its base `e5-mmt-6` without a fingerprint"
+    with pytest.warns(AhlWarning, match=said):
+        attach(base, STACK, home=home).detach()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        attach(base, "stack(fo, pos-en)", home=home).detach()
+    for ref in ("pos-en-gv", "en-gv"):
+        home.registry.remove(ref, force=True)
+    answer = resolve("en", "gv", task="pos", home=home)
+    assert any(warning.startswith(said) for warning in answer.warnings)
+    assert said in answer.explain()
+    shutil.copytree(ROOT / "bases", home.path / "bases")
+    result = CliRunner().invoke(main, ["--home", str(home.path), "--json", "attach", STACK])
+    assert result.exit_code == 0, result.output
+    assert [w[: len(said)] for w in json.loads(result.stdout)["warnings"]] == [said]
+    assert result.stderr.count(f"warning: {said}") == 1
+    assert "loaded.py" not in result.stderr, "words, not a place in the source"
 
 
 # ---------------------------------------------------------------------------------------- bases

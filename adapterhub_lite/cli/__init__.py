@@ -30,7 +30,7 @@ ROOMS = {
     "merging": ("merge",),
     "exchange": ("import", "export"),
     "hub": ("push", "pull"),
-    "plugins": ("methods", "plugins"),
+    "plugins": ("methods", "plugins", "trust"),
 }
 """The files of this folder and the commands in them, in the order of `ahl --help`."""
 

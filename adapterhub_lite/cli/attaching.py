@@ -49,7 +49,9 @@ def attach(composition: str | None, path: Path | None, base: str | None) -> None
     attached = _locked(path, base, home) if path else _composed(str(composition), base, home)
     adapters = [_summary(attached, adapter.ref) for adapter in _adapters(attached)]
     if settings().json:
-        print_json({"base": attached.base.identity, "adapters": adapters})
+        notes = [note for adapter in adapters if (note := _note(home, adapter["ref"]))]
+        found = {"base": attached.base.identity, "adapters": adapters, "warnings": notes}
+        print_json(found)
     else:
         table(
             ("adapter", "method", "sites", "parameters", "head"),
@@ -75,6 +77,10 @@ def _composed(composition: str, base: str | None, home: Home) -> Attachment:
 
 def _adapters(attached: Attachment) -> list[Any]:
     return [a for compiled in attached.compositions.values() for a in compiled.adapters]
+
+
+def _note(home: Home, ref: str) -> str | None:
+    return home.registry.get(ref).base_note()
 
 
 def _summary(attached: Attachment, ref: str) -> dict[str, Any]:

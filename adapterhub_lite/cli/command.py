@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import IntEnum
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 import click
 
 from adapterhub_lite.cli.output import echo, print_json
-from adapterhub_lite.errors import AhlError, UsageError, close, near
+from adapterhub_lite.errors import AhlError, AhlWarning, UsageError, close, near
 from adapterhub_lite.model.placement import DTYPES, Placement, placed
 
 if TYPE_CHECKING:
@@ -226,7 +227,8 @@ class AhlGroup(_Shared, click.Group):
     def _run(self, arguments: list[str], prog_name: str | None) -> int:
         as_json = "--json" in before_dashes(arguments)
         try:
-            code = super().main(arguments, prog_name=prog_name, standalone_mode=False)
+            with _warnings_in_a_line(quiet=not {"-q", "--quiet"}.isdisjoint(arguments)):
+                code = super().main(arguments, prog_name=prog_name, standalone_mode=False)
         except click.exceptions.NoArgsIsHelpError as error:  # a plugin's group of click's own class
             return _show_help(error.ctx)
         except click.ClickException as error:
@@ -241,6 +243,26 @@ class AhlGroup(_Shared, click.Group):
                 _failed(AhlError(f"unexpected {type(error).__name__}: {error}"), as_json=True)
             raise
         return code if isinstance(code, int) else ExitCode.DONE
+
+
+@contextmanager
+def _warnings_in_a_line(*, quiet: bool) -> Iterator[None]:
+    """Print our own warnings as words for people, each once; a library's stay as they are."""
+    import warnings
+
+    def show(message: Warning | str, category: type[Warning], *rest: Any, **more: Any) -> None:
+        if not issubclass(category, AhlWarning):
+            other(message, category, *rest, **more)
+        elif not quiet and str(message) not in shown:
+            shown.add(str(message))
+            echo(f"warning: {message}", err=True)
+
+    shown: set[str] = set()
+    with warnings.catch_warnings():
+        other = warnings.showwarning
+        warnings.simplefilter("always", AhlWarning)
+        warnings.showwarning = show
+        yield
 
 
 def command(

@@ -158,16 +158,18 @@ def new(name: str) -> None:
     run.say(f"next: `python -m pytest {files[1]}`, then `ahl plugins trust`")
 
 
-@command("trust", examples=("ahl plugins trust", "ahl --home team plugins trust"))
+@command("trust", examples=("ahl trust", "ahl plugins trust", "ahl --home team trust"))
 def trust() -> None:
-    """Let the files in `plugins/` of this home run.
+    """Let a home that was found act as it is now.
 
-    They are trusted as they are now: a file that changes later asks again. Read them first:
-    plugins are programs.
+    The files in `plugins/` run, and a database or objects that `home.toml` or a symbolic link puts
+    outside the home's folder are used. A file that changes later asks again. Read them first:
+    plugins are programs, and settings say who is contacted with your credentials. A home that is
+    named (`--home`, AHL_HOME) needs no such word.
     """
     run = settings()
     home = run.open_home()
-    files = home.trust_plugins()
+    files = home.trust()
     if run.json:
         print_json({"home": home.path, "trusted": files})
         return
@@ -178,4 +180,4 @@ def trust() -> None:
 plugins.add_command(new)
 plugins.add_command(trust)
 
-COMMANDS = (methods, plugins)
+COMMANDS = (methods, plugins, trust)

@@ -248,12 +248,15 @@ def _fetch(
     """Download a stack, and return its lock after finding every locked adapter among the files."""
     pulling.fetch(connection, found, entries, folder, progress=progress)
     lock = locks.read(folder / STACK)
-    there = {manifests.digest(manifests.read(path)) for path in (folder / FOLDER).iterdir()}
+    read = [manifests.read(path) for path in (folder / FOLDER).iterdir()]
+    there = {str(manifests.digest(manifest)): manifest for manifest in read}
     lacking = [a for a in lock.adapters if a.digest not in there]
     lacking_refs = set(compositions.refs(lock.parsed())) - {a.digest for a in lock.adapters}
     if lacking or lacking_refs:
         what = lacking[0].name if lacking else min(lacking_refs)[:SHORT]
         raise HubError(f"`{found}` names the adapter `{what}` in its stack, but does not hold it")
+    for locked in lock.adapters:
+        locks.check_manifest(lock, locked, there[locked.digest])
     return lock
 
 

@@ -8,6 +8,7 @@ another shape is an error here and never a warning later.
 from __future__ import annotations
 
 import math
+import warnings
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -29,7 +30,7 @@ from adapterhub_lite.adapter import (
     Underneath,
     WeightsFile,
 )
-from adapterhub_lite.errors import BaseMismatchError, MethodError, WeightsError
+from adapterhub_lite.errors import AhlWarning, BaseMismatchError, MethodError, WeightsError
 from adapterhub_lite.methods.base import Method, Site
 from adapterhub_lite.model.anatomy import Anatomy
 from adapterhub_lite.model.module_tables import module_weights
@@ -137,6 +138,8 @@ def load_adapter(
 ) -> LoadedAdapter:
     """Read an adapter from the home and check it against the base it is to run on.
 
+    Warns (`AhlWarning`) of an adapter whose base is known by its name only.
+
     Raises:
         RefError: the registry does not know it.
         BaseMismatchError: trained on another base.
@@ -146,6 +149,8 @@ def load_adapter(
     adapter = home.registry.get(ref)
     manifest = adapter.manifest
     check_base(adapter.name, manifest, identity)
+    if (note := adapter.base_note()) is not None:
+        warnings.warn(note, AhlWarning, stacklevel=2)
     method = plugins.method(manifest.method, manifest.provider)
     config = method.Config.from_mapping(manifest.config)
     expected = expected_shapes(anatomy, method, config, manifest, plugins)

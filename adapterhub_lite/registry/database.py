@@ -175,8 +175,8 @@ def parsed(url: str) -> URL:
         UsageError: it cannot.
     """
     try:
-        made = make_url(url)
-    except ArgumentError:
+        made = make_url("" if "\0" in url else url)  # a zero byte is in no path and no name
+    except (ArgumentError, ValueError):
         raise UsageError(
             "this is no database URL", hint="for example `postgresql+psycopg://user@host/adapters`"
         ) from None

@@ -36,6 +36,7 @@ from adapterhub_lite.registry.objects import (
     trashed,
 )
 from adapterhub_lite.registry.owners import Owner
+from adapterhub_lite.trust import label
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -48,7 +49,7 @@ class RemoteStore(ObjectStore):
     """Objects at an fsspec URL, read through `cache`."""
 
     def __init__(self, url: str, cache: LocalStore, *, grace: timedelta = GRACE) -> None:
-        self.label = url
+        self.label = label(url)
         self.cache = cache
         self.grace = grace
         self.files, self.root = _connect(url)
@@ -283,9 +284,10 @@ def _connect(url: str) -> tuple[AbstractFileSystem, str]:
 
     try:
         files, root = url_to_fs(url)
-    except (ImportError, ValueError) as error:
+    except Exception as error:  # every file system of fsspec fails in its own way
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
         raise UsageError(
-            f"`{url}` is no object store that can be used here: {error}",
+            f"`{label(url)}` is not an object store that can be used here: {reason}",
             hint="install the package it names, or give another URL of fsspec",
-        ) from None
+        ) from error
     return files, root.rstrip("/")

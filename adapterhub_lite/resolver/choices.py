@@ -150,6 +150,8 @@ def _of_seats(proposal: Proposal) -> Iterator[str]:
             yield f"`{candidate.ref}` {candidate.note}"
         if candidate.adapter.remote:
             yield _remote(candidate)
+        elif (note := candidate.adapter.base_note()) is not None:
+            yield note
         if proposal.pool.judge.awaits_trust(candidate.adapter):
             plugin = candidate.adapter.manifest.provider.plugin
             yield (

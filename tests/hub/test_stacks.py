@@ -111,7 +111,9 @@ def test_single_and_stack_are_told_apart(
         pull_stack("lab/sw", home=other_home, endpoint=hub.endpoint)
 
 
-@pytest.mark.parametrize("fault", ["missing", "other", "names", "lock", "header", "size"])
+@pytest.mark.parametrize(
+    "fault", ["missing", "other", "names", "lock", "header", "size", "base", "hash"]
+)
 def test_nothing_of_a_bad_stack_is_added(
     hub: Hub, home: Home, other_home: Home, stack: dict[str, Adapter], fault: str
 ) -> None:
@@ -126,6 +128,8 @@ def test_nothing_of_a_bad_stack_is_added(
         there |= {f"adapters/-x/{p}": b for p, b in _blobs(hub, files(9)).items()}
     elif fault == "lock":
         there |= _blobs(hub, {"stack.json": b'{"lock": 1, "composition": 5}'})
+    elif fault in {"base", "hash"}:
+        there |= _blobs(hub, {"stack.json": _forged(hub, fault)})
     elif fault == "header":
         there |= _blobs(hub, {"adapters/ner/weights.safetensors": b"\xff" * 40})
     else:
@@ -134,6 +138,17 @@ def test_nothing_of_a_bad_stack_is_added(
     with pytest.raises(AhlError):
         pull_stack("lab/ner-sw", home=other_home, endpoint=hub.endpoint, largest=largest)
     assert other_home.registry.count() == 0
+
+
+def _forged(hub: Hub, fault: str) -> bytes:
+    """Return a lock of the first format, in which only the manifests beside it show the change."""
+    lock = json.loads(hub.files("lab/ner-sw")["stack.json"])
+    del lock["fields"]
+    if fault == "base":
+        lock["base"]["fingerprint"] = "0" * 64
+    else:
+        lock["adapters"][0]["weights"]["sha256"] = "0" * 64
+    return json.dumps({**lock, "lock": 1}).encode()
 
 
 def _blobs(hub: Hub, given: dict[str, bytes]) -> dict[str, Blob]:

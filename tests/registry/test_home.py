@@ -114,9 +114,9 @@ def test_settings_are_read_strictly(tmp_path: Path, text: str, words: str) -> No
 def test_settings_that_lead_nowhere(tmp_path: Path) -> None:
     (tmp_path / "home.toml").write_text("objects = 'nosuchscheme://x'\ndatabase = 'mysql://x/y'")
     with pytest.raises(UsageError, match="cannot be kept in `mysql`"):
-        _ = Home.find().registry
-    with pytest.raises(UsageError, match="no object store that can be used here"):
-        _ = Home.find().store
+        _ = Home.find(tmp_path).registry
+    with pytest.raises(UsageError, match="not an object store that can be used here"):
+        _ = Home.find(tmp_path).store
 
 
 @pytest.mark.parametrize("name", ["a b", "ü?x=1#y%20", "quo'te\"d"])
