@@ -98,7 +98,7 @@ def test_a_stack_as_typed(hub: Hub, ahl: Ahl) -> None:
     out, err = other("pull", "--stack", "lab/ner-en", "--lock", str(lock))
     assert out.startswith("stack(lab/ner-en/en-wiki@")
     assert "2 adapters of lab/ner-en@" in err
-    assert json.loads(lock.read_text())["lock"] == 1
+    assert json.loads(lock.read_text())["lock"] == 2
 
 
 # ------------------------------------------------------------------------- in this process

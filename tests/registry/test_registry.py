@@ -68,7 +68,7 @@ def test_an_unknown_ref_names_what_is_close(registry: Registry) -> None:
     fill(registry)
     with pytest.raises(RefError, match="no adapter `sw-wkii`") as error:
         registry.get("sw-wkii")
-    assert error.value.hint == "did you mean `sw-wiki` or `swh-wiki`?"
+    assert error.value.hint == "did you mean `sw-wiki`?"
     with pytest.raises(RefError, match="begins with `000000`") as error:
         registry.get("sw-wiki@000000")
     assert registry.get("sw-wiki").ref in str(error.value.hint)
