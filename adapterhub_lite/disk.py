@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from adapterhub_lite.errors import HomeError
+from adapterhub_lite.foreign.reading import Reader
 from adapterhub_lite.foreign.text import command
 
 READ_ONLY_HINT = "work on a copy: `cp -r HOME COPY`, then `--home COPY`; or get write access"
@@ -29,6 +30,7 @@ UNFINISHED = ".ahl-new"
 _PART = ".ahl-part"
 _MARK = "mark.json"
 _FILES = "files"
+_READER = Reader(HomeError)
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _DENIED = {errno.EROFS, errno.EACCES, errno.EPERM}
@@ -136,7 +138,7 @@ def _sweep(path: Path) -> None:
     for part in path.parent.glob(f".{glob.escape(path.name)}.*{_PART}"):
         try:
             gone = _is_left(part)
-        except (OSError, ValueError, TypeError, KeyError):
+        except (OSError, ValueError, TypeError, KeyError, HomeError):
             continue
         if gone:
             shutil.rmtree(part, ignore_errors=True)
@@ -146,10 +148,10 @@ def _is_left(part: Path) -> bool:
     """Whether a killed process left a folder; one without mark must be empty but for half a mark.
 
     Raises:
-        OSError, ValueError, TypeError, KeyError: it cannot be told.
+        OSError, ValueError, TypeError, KeyError, HomeError: it cannot be told.
     """
     if (part / _MARK).exists():
-        mark = json.loads((part / _MARK).read_text(encoding="utf-8"))
+        mark = _READER.json_object_file(part / _MARK)
         return bool(mark["host"] == _host()) and not _is_alive(int(mark["pid"]))
     pid = part.name.removesuffix(_PART).rpartition(".")[2].partition("-")[0]
     half = f".{_MARK}."

@@ -6,7 +6,6 @@ registry second, so what the registry names is always there.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -20,6 +19,7 @@ from urllib.parse import unquote, urlsplit
 from adapterhub_lite import home_settings, trust
 from adapterhub_lite import manifest as manifests
 from adapterhub_lite.errors import AhlError, HomeError, UsageError, WeightsError
+from adapterhub_lite.foreign.reading import Reader
 from adapterhub_lite.foreign.text import command
 from adapterhub_lite.names import check_name
 
@@ -37,6 +37,7 @@ DATABASE = trust.DATABASE
 OBJECTS = trust.OBJECTS
 PLUGINS = "plugins"
 VARIABLE = "AHL_HOME"
+_FINISHED = Reader(HomeError)
 
 
 @dataclass(frozen=True)
@@ -178,9 +179,9 @@ class Home:
         names = {}
         for path in sorted((self.path / "runs").glob("*/finished.json")):
             try:
-                values = json.loads(path.read_bytes())
+                values = _FINISHED.json_object_file(path)
                 names[str(values["adapter"])] = check_name(values["name"])
-            except (OSError, ValueError, TypeError, KeyError, RecursionError, UsageError):
+            except (OSError, TypeError, KeyError, AhlError):
                 continue  # a record that only helps
         return names
 

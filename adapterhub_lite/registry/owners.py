@@ -13,11 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from adapterhub_lite import digests
+from adapterhub_lite.errors import HomeError
+from adapterhub_lite.foreign.reading import Reader
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL
 
 FOLDER = ".homes"
+_READER = Reader(HomeError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +63,9 @@ def owner(folder: Path, url: URL) -> Owner:
 def read(text: str, name: str) -> Owner:
     """Return the owner that a file in the store names; a damaged file is an owner as well."""
     try:
-        values = json.loads(text)
+        values = _READER.json_object(text, name)
         parts = [values[key] for key in ("folder", "registry", "host")]
-    except (ValueError, TypeError, KeyError, RecursionError):
+    except (KeyError, HomeError):
         parts = []
     if len(parts) == 3 and all(isinstance(part, str) for part in parts):
         return Owner(*parts)

@@ -7,7 +7,6 @@ left out.
 
 from __future__ import annotations
 
-import json
 import shutil
 import sqlite3
 import tempfile
@@ -20,11 +19,13 @@ from typing import Any, TypeVar
 
 from adapterhub_lite import digests, names
 from adapterhub_lite.adapter import BaseIdentity, Manifest, Score
-from adapterhub_lite.errors import AhlError
+from adapterhub_lite.errors import AhlError, RegistryError
+from adapterhub_lite.foreign.reading import Reader
 from adapterhub_lite.registry import rows
 from adapterhub_lite.registry.rows import BaseEntry
 
 T = TypeVar("T")
+_READER = Reader(RegistryError)
 _Row = Mapping[str, Any]
 
 
@@ -118,7 +119,7 @@ def _base(row: _Row) -> BaseEntry:
     values = {f.name: row[f.name] for f in fields(BaseIdentity)}
     identity = BaseIdentity(**{**values, "revision": values.get("revision") or None})
     files = row["files"] if "files" in set(row.keys()) else None  # format 1 has none
-    return BaseEntry(identity, row["location"], json.loads(files or "{}"))
+    return BaseEntry(identity, row["location"], _READER.json_object(files or "{}", "files"))
 
 
 def _score(row: _Row) -> Score:

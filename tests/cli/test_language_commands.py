@@ -121,7 +121,7 @@ def test_options_map_columns_and_percent(ahl_json: Json, tmp_path: Path) -> None
         (HEAD + LINE + LINE, "table.csv:3: the same as line 2"),
         (HEAD.replace("value", "score") + LINE, "table.csv:2: scores have no column `score`"),
         (HEAD + LINE.replace("0.5", "50"), "table.csv:2: las is between 0 and 1, found 50"),
-        (HEAD + LINE.replace("0.5", "nan"), "table.csv:2: `value` is a number, found `nan`"),
+        (HEAD + LINE.replace("0.5", "nan"), "table.csv:2: `value` is a finite number, found `nan`"),
         (HEAD + LINE.replace("0.5", ""), "table.csv:2: no `value` here"),
         (HEAD + LINE.replace("gv", "Englsh"), "table.csv:2: `Englsh` is not a registered"),
         (HEAD + LINE.replace(",en", ","), "table.csv:2: `full-fine-tuning` needs a `source`"),

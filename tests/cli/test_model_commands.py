@@ -290,7 +290,7 @@ def test_evaluate_a_lock(home: Path, trained: Path, tmp_path: Path) -> None:
     call(home, "remove", "--force", answer["composition"].partition("(")[2].partition("@")[0])
     refused = call(home, "evaluate", data, "--lock", lock, code=1)
     assert "is not in this home" in refused.stderr
-    assert "cannot read lock file" in call(home, "evaluate", data, "--lock", "x", code=1).stderr
+    assert "there is no lock file" in call(home, "evaluate", data, "--lock", "x", code=1).stderr
 
 
 @pytest.mark.parametrize(

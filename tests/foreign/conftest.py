@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import pty
 import re
-import select
+import selectors
 import shutil
 import sqlite3
 import subprocess
@@ -54,8 +54,10 @@ def on_a_terminal(home: Path, *words: str) -> str:
     )
     os.close(theirs)
     sent, end = b"", time.monotonic() + 300
+    waiting = selectors.DefaultSelector()  # `select` takes no descriptor above 1023
+    waiting.register(ours, selectors.EVENT_READ)
     while time.monotonic() < end:
-        if select.select([ours], [], [], 0.2)[0]:
+        if waiting.select(0.2):
             try:
                 chunk = os.read(ours, 65536)
             except OSError:  # how Linux says that the other side is closed
@@ -64,6 +66,7 @@ def on_a_terminal(home: Path, *words: str) -> str:
         elif process.poll() is not None:
             break
     process.wait(timeout=60)
+    waiting.close()
     os.close(ours)
     return _COLOURS.sub("", sent.decode()).replace("\r\n", "\n")
 

@@ -24,7 +24,7 @@ def nothing_written(home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("tempfile.tempdir", str(scratch))
     yield
     assert home.registry.count() == 0
-    assert not list((home.path / "objects").glob("*/*"))
+    assert not list((home.path / "objects").glob("[0-9a-f]*/*"))
     assert not list(scratch.iterdir())
     assert {p.name for p in tmp_path.iterdir()} <= {"home", "cache", "scratch", "client"}
     assert not [p for p in (tmp_path / "cache").rglob("*") if p.is_file()]

@@ -218,7 +218,7 @@ def test_what_cannot_be_removed_is_an_error(tmp_path: Path) -> None:
         "try: Run(Path(sys.argv[1]), {}).tidy()\n"
         "except HomeError as error: print(error.message)\n"
     )
-    for path in (tmp_path, *tmp_path.parents[:2], folder):
+    for path in (tmp_path, *tmp_path.parents[:3], folder):
         path.chmod(0o755)
     done = subprocess.run(
         [sys.executable, "-c", script, str(folder)], capture_output=True, text=True, check=True

@@ -75,7 +75,7 @@ def test_full_fine_tuning_asks_the_device_too(home: Home, base: Base, tagged: Pa
     [
         ("clip=-1", "`clip` must be a number from 0 up, found -1"),
         ("weight_decay=-0.1", "`weight_decay` must be a number from 0 up, found -0.1"),
-        ("lr=NaN", "`lr` must be a number above 0, found nan"),
+        ("lr=NaN", "setting `lr` must be float, found `NaN`"),
         ("seed=-1", "`seed` must be between 0 and 4294967295, found -1"),
         ("seed=4294967296", "`seed` must be between 0 and 4294967295"),
         ("warmup=2", "`warmup` is a share of the steps, 0 to 1, found 2"),

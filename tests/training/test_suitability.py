@@ -268,7 +268,7 @@ def test_labels_of_something_else_are_refused(
 def test_texts_are_no_words(home: Home, base: Base, tmp_path: Path) -> None:
     labels = ["pos", "neg"] * 10
     rows = [f"{t}\t{label}" for t, label in zip(texts(), labels, strict=True)]
-    with pytest.raises(DataError, match="found texts in the first column"):
+    with pytest.raises(DataError, match="expected a word a line, found texts of several words"):
         train("pos", write(tmp_path / "train.tsv", *rows), home, base)
     records: Any = [{"words": texts(), "tags": labels}]
     with pytest.raises(DataError, match="whole texts where words should be, as `w5 w6 w7`"):
